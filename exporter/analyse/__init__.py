@@ -1,0 +1,1 @@
+"""Values to values. Pure: no clock, no log, no settings."""

@@ -1,0 +1,184 @@
+"""The composition root: builds everything, runs it in one TaskGroup, handles signals and reloads."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable
+
+import uvloop
+
+from exporter import NAME, __version__, log
+from exporter.analyse.slots import Samples, peak, recent
+from exporter.board import Board
+from exporter.discover.configured import configured_targets
+from exporter.metrics.exposition import Pages
+from exporter.metrics.own import OwnMetrics
+from exporter.model import Observation, Target
+from exporter.poll import Pace, Poller
+from exporter.settings import ConfigError, Settings
+from exporter.web.routes import Site
+from exporter.web.server import bind, serve_http
+
+# The first polls are spread by so much, so that hundreds of handshakes do not meet in one loop turn.
+_START_SPACING_SECONDS = 0.002
+_LAG_INTERVAL_SECONDS = 0.5
+_LAG_WINDOW_SECONDS = 60.0
+
+logger = logging.getLogger(NAME)
+
+
+class _Shutdown(Exception):  # noqa: N818  it is a way to stop, not an error
+    """Raised inside the TaskGroup to cancel and await everything in it."""
+
+
+class Fleet:
+    """One poller task per target; a reload starts, stops and adjusts them."""
+
+    def __init__(self, tasks: asyncio.TaskGroup, board: Board, pages: Pages) -> None:
+        self._tasks = tasks
+        self._board = board
+        self._pages = pages
+        self._running: dict[str, tuple[Poller, asyncio.Task[None]]] = {}
+
+    def watch(self, targets: tuple[Target, ...], pace: Pace) -> None:
+        """Poll exactly these targets from now on; a target whose access is unchanged keeps its connection."""
+        self._board.set_targets(targets)
+        self._pages.set_targets()
+        wanted = {target.name: target for target in targets}
+        for name, (poller, task) in tuple(self._running.items()):
+            target = wanted.get(name)
+            if target is not None and target.access == poller.target.access:
+                poller.target, poller.pace = target, pace
+            else:
+                task.cancel()
+                del self._running[name]
+        newcomers = (target for target in targets if target.name not in self._running)
+        for index, target in enumerate(newcomers):
+            poller = Poller(target, pace, self._report)
+            task = self._tasks.create_task(poller.run(index * _START_SPACING_SECONDS), name=target.name)
+            self._running[target.name] = poller, task
+
+    def expire(self, pace: Pace) -> None:
+        """Stop showing readings that should long have been replaced."""
+        for name in self._board.expire(time.time(), 2 * (pace.interval + pace.timeout)):
+            self._pages.update(name)
+
+    def _report(self, name: str, observation: Observation, connects: int) -> None:
+        self._board.record(name, observation, connects)
+        self._pages.update(name)
+
+
+class Exporter:
+    """The running daemon. `load` reads the settings anew at each reload."""
+
+    def __init__(self, load: Callable[[], Settings]) -> None:
+        self._load = load
+        self._settings = load()
+        self._own = OwnMetrics()
+        self._own.loaded(successfully=True)
+        self._board = Board()
+        self._pages = Pages(self._board, self._own)
+        self._reloading = asyncio.Lock()
+        self._fleet: Fleet
+
+    @property
+    def _pace(self) -> Pace:
+        return Pace(self._settings.poll.interval, self._settings.poll.timeout)
+
+    async def run(self) -> None:
+        """Poll and serve until SIGTERM or SIGINT; a bug anywhere ends it with an exception."""
+        log.configure(self._settings.log)
+        sockets = bind(self._settings.web.listen_address)
+        logger.info(
+            "listening",
+            extra={"fields": {"address": " ".join(map(_shown, sockets)), "version": __version__}},
+        )
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._fleet = Fleet(tasks, self._board, self._pages)
+                self._apply()
+                site = Site(
+                    self._board, self._pages, lambda: self._settings, self.reload, self._before_reading
+                )
+                tasks.create_task(serve_http(site, sockets), name="http")
+                tasks.create_task(self._measure_lag(), name="lag")
+                tasks.create_task(self._obey_signals(), name="signals")
+                gc.freeze()  # what start-up made stays for ever: no collection looks at it again
+        except* _Shutdown:
+            logger.info("stopped")
+
+    async def reload(self) -> None:
+        """Read the settings again and follow them; connections of unchanged targets stay.
+
+        Raises:
+            ConfigError: they are faulty; the old ones stay in force.
+
+        """
+        async with self._reloading:
+            try:
+                settings = await asyncio.to_thread(self._load)
+            except ConfigError as error:
+                self._own.loaded(successfully=False)
+                for fault in error.faults:
+                    logger.error("configuration refused", extra={"fields": {"fault": fault}})  # noqa: TRY400
+                raise
+            if settings.web.listen_address != self._settings.web.listen_address:
+                logger.warning("web.listen_address changes at the next start only")
+            self._settings = settings
+            self._own.loaded(successfully=True)
+            log.configure(settings.log)
+            self._apply()
+            logger.info("configuration loaded", extra={"fields": {"targets": len(settings.targets)}})
+
+    def _apply(self) -> None:
+        self._own.targets.set(len(self._settings.targets))
+        self._fleet.watch(configured_targets(self._settings), self._pace)
+
+    def _before_reading(self) -> None:
+        self._fleet.expire(self._pace)
+
+    async def _measure_lag(self) -> None:
+        loop = asyncio.get_running_loop()
+        samples: Samples = ()
+        while True:
+            due = loop.time() + _LAG_INTERVAL_SECONDS
+            await asyncio.sleep(_LAG_INTERVAL_SECONDS)
+            late = max(0.0, loop.time() - due)
+            samples = recent(samples, due, late, _LAG_WINDOW_SECONDS)
+            self._own.loop_lag.set(peak(samples) or 0.0)
+
+    async def _obey_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
+        for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(each, signals.put_nowait, each)
+        while True:
+            received = await signals.get()
+            if received is not signal.SIGHUP:
+                raise _Shutdown(received.name)
+            with contextlib.suppress(ConfigError):  # logged where it was found
+                await self.reload()
+
+
+def _shown(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def run(load: Callable[[], Settings]) -> None:
+    """Run the exporter on uvloop until it is told to stop.
+
+    Raises:
+        ConfigError: the settings are faulty.
+        OSError: an address to listen on is not to be had.
+
+    """
+
+    async def main() -> None:
+        await Exporter(load).run()
+
+    uvloop.run(main())

@@ -1,0 +1,123 @@
+"""The newest observation of every target, with what must outlive it: counts, peaks and the last reading."""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from exporter.analyse.slots import Samples, peak, recent
+from exporter.model import Observation, Outage, Reading, State, Target
+
+PEAK_WINDOW_SECONDS = 60.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """All that is known of one target at one moment."""
+
+    target: Target
+    now: Observation | None = None
+    last_reading: Reading | None = None
+    polls: int = 0
+    connects: int = 0
+    failures: Mapping[State, int] = field(default_factory=dict)
+    samples: Samples = ()
+
+    @property
+    def state(self) -> State:
+        """The state of the newest observation; UNKNOWN before the first."""
+        return self.now.state if self.now is not None else State.UNKNOWN
+
+    @property
+    def reading(self) -> Reading | None:
+        """The newest observation where it is a reading: old numbers are never served."""
+        return self.now if isinstance(self.now, Reading) else None
+
+    @property
+    def slots_peak(self) -> float | None:
+        """The highest number of used slots among the polls of the last minute."""
+        return peak(self.samples)
+
+    def after(self, observation: Observation, connects: int) -> "Watch":
+        """What is known after one more poll; `connects` counts our attempts to connect since the start."""
+        if isinstance(observation, Outage):
+            state = observation.state
+            failures = {**self.failures, state: self.failures.get(state, 0) + 1}
+            return replace(self, now=observation, polls=self.polls + 1, connects=connects, failures=failures)
+        samples = recent(self.samples, observation.at, observation.slots.used, PEAK_WINDOW_SECONDS)
+        return replace(
+            self,
+            now=observation,
+            last_reading=observation,
+            polls=self.polls + 1,
+            connects=connects,
+            samples=samples,
+        )
+
+
+class Board:
+    """Holds one Watch per target; each is immutable, so whoever took one keeps a consistent view."""
+
+    def __init__(self) -> None:
+        self._watches: dict[str, Watch] = {}
+        self.generation = 0
+
+    def __iter__(self) -> Iterator[Watch]:
+        """Go through the watches in configured order."""
+        return iter(self._watches.values())
+
+    def get(self, name: str) -> Watch | None:
+        """Find the watch of a target by its name."""
+        return self._watches.get(name)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every target was tried at least once."""
+        return all(watch.now is not None for watch in self._watches.values())
+
+    def set_targets(self, targets: Iterable[Target]) -> None:
+        """Watch these targets from now on; one whose access is unchanged keeps all that is known of it."""
+        old = self._watches
+        self._watches = {target.name: _carried_over(old.get(target.name), target) for target in targets}
+        self.generation += 1
+
+    def record(self, name: str, observation: Observation, connects: int) -> None:
+        """Take a poll's result, and log when the target's state has changed."""
+        before = self._watches[name]
+        after = before.after(observation, connects)
+        self._watches[name] = after
+        self.generation += 1
+        if after.state is not before.state:
+            _log_change(before, after)
+
+    def expire(self, now: float, older_than: float) -> tuple[str, ...]:
+        """Turn readings older than so many seconds into outages, and name them.
+
+        A machine that was frozen would otherwise serve old numbers to the first scrape after it.
+        """
+        overdue = tuple(
+            watch
+            for watch in self._watches.values()
+            if watch.reading is not None and watch.reading.at < now - older_than
+        )
+        for watch in overdue:
+            outage = Outage(now, 0.0, State.TIMEOUT, "the last poll is overdue")
+            self.record(watch.target.name, outage, watch.connects)
+        return tuple(watch.target.name for watch in overdue)
+
+
+def _carried_over(old: Watch | None, target: Target) -> Watch:
+    if old is not None and old.target.access == target.access:
+        return replace(old, target=target)
+    return Watch(target)
+
+
+def _log_change(before: Watch, after: Watch) -> None:
+    fields: dict[str, object] = {"target": after.target.name, "state": after.state, "was": before.state}
+    if isinstance(after.now, Outage):
+        fields["detail"] = after.now.detail
+    if after.reading is not None:
+        fields |= {"used": after.reading.slots.used, "limit": after.reading.slots.limit}
+    level = logging.INFO if after.state is State.OK else logging.WARNING
+    log.log(level, "target state changed", extra={"fields": fields})

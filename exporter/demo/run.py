@@ -1,0 +1,96 @@
+"""Wire it up: three servers, their clients, the exporter, and a text that says what to look at."""
+
+import asyncio
+import contextlib
+import tempfile
+from pathlib import Path
+
+import uvloop
+
+from exporter.app import Exporter
+from exporter.demo.servers import Server, ServerError, find_server, running_server
+from exporter.demo.trouble import busy_client, idle_client, leaking_app, waiting_client
+from exporter.settings import Settings
+
+DemoError = ServerError
+
+_LIMIT = 100
+_LEAK_PAUSE_SECONDS = 0.2
+
+
+def demo(address: str, duration: float | None) -> None:
+    """Run the demo until Ctrl-C, or for so many seconds; it leaves no process and no file behind.
+
+    Raises:
+        DemoError: there is no Redis server to start.
+        OSError: the address is taken.
+
+    """
+    binary = find_server()
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="redis-connection-exporter-")))
+        limit = ("--maxclients", str(_LIMIT))
+        orders, queue, sessions = (
+            stack.enter_context(running_server([binary], folder, *limit)) for _ in range(3)
+        )
+        targets = {"orders": orders, "queue": queue, "sessions": sessions}
+        settings = Settings(
+            targets=[
+                {"name": name, "url": f"redis://127.0.0.1:{server.port}"} for name, server in targets.items()
+            ],
+            poll={"interval": "1s", "timeout": "500ms"},
+            web={"listen_address": [address]},
+        )
+        _explain(binary, targets, settings)
+        with contextlib.suppress(KeyboardInterrupt):
+            uvloop.run(_run(settings, orders, queue, sessions, duration))
+
+
+async def _run(
+    settings: Settings, orders: Server, queue: Server, sessions: Server, duration: float | None
+) -> None:
+    exporter = Exporter(lambda: settings)
+    async with asyncio.TaskGroup() as tasks:
+        trouble = [
+            *(busy_client(orders.port, f"checkout-{n % 4}", 0.1 + n / 50) for n in range(20)),
+            *(
+                waiting_client(queue.port, "mail-worker", timeout)
+                for timeout in (0, 0, 0, 0, 0, 0, 0, 5, 5, 5, 5, 5)
+            ),
+            *(idle_client(queue.port, "report-pool") for _ in range(15)),
+            *(busy_client(sessions.port, "login", 0.5) for _ in range(10)),
+            leaking_app(sessions.port, "cart-service", _LEAK_PAUSE_SECONDS, _announce_full),
+        ]
+        running = [tasks.create_task(each) for each in trouble]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(duration):
+                await exporter.run()
+        for task in running:
+            task.cancel()
+
+
+def _announce_full(answer: str) -> None:
+    print(
+        f"\nsessions is full: newcomers get {answer!r}. "
+        "The exporter was there before, and still reads all three servers.\n",
+        flush=True,
+    )
+
+
+def _explain(binary: Path, targets: dict[str, Server], settings: Settings) -> None:
+    address = str(settings.web.listen_address[0])
+    page = f"http://localhost{address}" if address.startswith(":") else f"http://{address}"
+    seconds = _LIMIT * _LEAK_PAUSE_SECONDS
+    meaning = {
+        "orders": "healthy",
+        "queue": "12 clients wait in BLPOP, 7 of them for ever; 15 are idle",
+        "sessions": f"maxclients {_LIMIT}; cart-service leaks until it is full, in about {seconds:.0f} s",
+    }
+    print(f"\nThree servers were started with {binary}:")
+    for name, server in targets.items():
+        print(f"  {name:<9} 127.0.0.1:{server.port}  {meaning[name]}")
+    print(f"\nOpen   {page}/")
+    pattern = "^redis_(connection_slots_used|connection_utilization|target_state.*at_limit)"
+    print(f"Watch  watch -n1 \"curl -s {page}/metrics | grep -E '{pattern}'\"")
+    print(f"Try    redis-cli -p {targets['sessions'].port} ping     when sessions is full")
+    print("Stop   Ctrl-C\n", flush=True)

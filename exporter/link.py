@@ -1,0 +1,355 @@
+"""The one held connection to a server, and the only file that knows redis-py.
+
+redis-py opens the connection (TCP, TLS, unix socket, keepalive) and packs commands. Its handshake, reply
+parsers and retries are bypassed: by default they cost eleven refused connections and four seconds for one
+PING at maxclients, and 100 ms of event loop for a long CLIENT LIST. What is used of it is pinned by
+tests/test_link.py.
+"""
+
+import asyncio
+import errno
+import os
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio.connection import AbstractConnection, Connection, UnixDomainSocketConnection
+from redis.exceptions import RedisError, ResponseError
+
+from exporter import NAME, __version__
+from exporter.model import Access, State
+from exporter.settings.tree import Tls
+
+MAX_REPLY_BYTES = 64 * 1024 * 1024  # 65,000 clients need half of it; a flooding server must not get more
+_MAX_ITEMS = 1024
+_MAX_DETAIL = 200
+
+Reply = bytes | int | list["Reply"] | ResponseError | None
+
+
+class LinkError(Exception):
+    """A server could not be asked: the state that follows, and a sentence for people without secrets."""
+
+    def __init__(self, state: State, detail: str) -> None:
+        super().__init__(detail)
+        self.state = state
+        self.detail = detail
+
+
+class _GarbageError(Exception):
+    """The server sent what no Redis sends."""
+
+
+class _RawReplies:
+    """Reads one RESP2 reply as raw bytes; redis-py takes it as its `parser_class`."""
+
+    def __init__(self, socket_read_size: int) -> None:  # noqa: ARG002  redis-py gives it to every parser
+        self._stream: asyncio.StreamReader | None = None
+
+    def on_connect(self, connection: Any) -> None:  # noqa: ANN401  redis-py's own untyped connection
+        self._stream = connection._reader  # noqa: SLF001  as its own parsers do
+
+    def on_disconnect(self) -> None:
+        self._stream = None
+
+    async def read_response(self, disable_decoding: bool = False) -> Reply:  # noqa: FBT001, FBT002, ARG002
+        return await self._read(depth=0)
+
+    async def _read(self, depth: int) -> Reply:
+        if self._stream is None:
+            raise ConnectionResetError("not connected")
+        try:
+            line = (await self._stream.readuntil(b"\r\n"))[:-2]
+        except asyncio.LimitOverrunError:
+            raise _GarbageError from None
+        kind, rest = line[:1], line[1:]
+        match kind:
+            case b"+":
+                return rest
+            case b"-":
+                return ResponseError(rest.decode(errors="replace"))
+            case b":":
+                return _whole(rest, -(2**63), 2**63)
+            case b"$":
+                size = _whole(rest, -1, MAX_REPLY_BYTES)
+                return None if size < 0 else (await self._stream.readexactly(size + 2))[:-2]
+            case b"*" if depth < 2:  # noqa: PLR2004  nothing we ask nests deeper
+                size = _whole(rest, -1, _MAX_ITEMS)
+                return None if size < 0 else [await self._read(depth + 1) for _ in range(size)]
+        raise _GarbageError
+
+
+def _whole(digits: bytes, least: int, most: int) -> int:
+    if not re.fullmatch(rb"-?[0-9]{1,19}", digits) or not least <= int(digits) <= most:
+        raise _GarbageError
+    return int(digits)
+
+
+class _TlsConnection(Connection):
+    """redis-py's TLS connection cannot set a server name, and reads the system's CAs at each connect."""
+
+    def __init__(self, *, context: ssl.SSLContext, server_name: str, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(**options)
+        self._tls = {"ssl": context, "server_hostname": server_name}
+
+    def _connection_arguments(self) -> dict[str, Any]:
+        return {**super()._connection_arguments(), **self._tls}
+
+
+def _file_age(path: Path | None) -> int:
+    return path.stat().st_mtime_ns if path is not None else 0
+
+
+@lru_cache(maxsize=256)
+def _tls_context(tls: Tls, _ages: tuple[int, ...]) -> ssl.SSLContext:
+    """Build a context, anew only when one of its files has changed: loading CAs takes milliseconds."""
+    context = ssl.create_default_context(cafile=tls.ca_file)
+    if tls.cert_file is not None:
+        context.load_cert_chain(tls.cert_file, tls.key_file)
+    if tls.insecure_skip_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _new_connection(access: Access) -> AbstractConnection:
+    """Make a redis-py connection that, once connected, has sent nothing and will retry nothing."""
+    options: dict[str, Any] = {
+        "protocol": 2,
+        "parser_class": _RawReplies,
+        "driver_info": None,
+        "socket_timeout": None,  # the poll has one deadline over everything
+        "socket_connect_timeout": None,
+    }
+    url, tls = access.url, access.tls
+    if url.path:
+        return UnixDomainSocketConnection(path=url.path, **options)
+    options |= {"host": url.host, "port": url.port}
+    if not url.tls:
+        return Connection(**options)
+    try:
+        ages = tuple(map(_file_age, (tls.ca_file, tls.cert_file, tls.key_file)))
+        context = _tls_context(tls, ages)
+    except OSError as error:  # ssl.SSLError is one too
+        reason = error.strerror or "not PEM"
+        raise LinkError(State.TLS, f"a TLS file cannot be used: {error.filename or reason}") from error
+    return _TlsConnection(context=context, server_name=tls.server_name or url.host, **options)
+
+
+def _password(access: Access) -> str | None:
+    """Read the password anew, so that a rotated file counts from the next connect on."""
+    if access.password_file is None:
+        return access.password
+    try:
+        return access.password_file.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise LinkError(State.AUTH, f"password_file cannot be read: {reason}") from None
+
+
+class Link:
+    """Holds the connection to one server, and replaces it when it is gone.
+
+    After any error, timeout or cancellation it is closed at once, so that no reply is ever read by another
+    command (the mechanism of CVE-2023-28858).
+    """
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self._secret: str | None = None
+        self._connection: AbstractConnection | None = None
+        self.introduced = False
+        self.denied: frozenset[str] = frozenset()
+        self.connects = 0
+
+    async def info(self) -> bytes:
+        """Return the raw reply of INFO, connecting first if needed.
+
+        A held connection that turns out closed (the server's `timeout`, CLIENT KILL, a restart) is replaced
+        once. There is never more than one attempt to connect.
+
+        Raises:
+            LinkError: the server could not be asked, or answered with an error.
+
+        """
+        held = self._connection is not None
+        try:
+            reply = await self._ask("INFO")
+        except LinkError as error:
+            if not held or error.state is not State.UNREACHABLE:
+                raise
+            reply = await self._ask("INFO")
+        if isinstance(reply, bytes):
+            return reply
+        self.close()
+        if isinstance(reply, ResponseError):
+            raise self._refusal(reply, "INFO")
+        raise LinkError(State.PROTOCOL, "the answer to INFO is no text")
+
+    async def ask_if_allowed(self, name: str, *command: str) -> Reply:
+        """Ask on the open connection what a server may not know or this user may not ask; None then.
+
+        `name` is the command as ACL rules write it. It is not asked again over this connection once denied,
+        because each denied call writes into the server's ACL LOG.
+        """
+        if name in self.denied or self._connection is None:
+            return None
+        reply = await self._ask(*command)
+        if isinstance(reply, ResponseError):
+            self.denied |= {name}
+            return None
+        return reply
+
+    async def introduce(self, version: tuple[int, ...]) -> None:
+        """Say who we are, once per connection, as far as this version knows how and this user may."""
+        self.introduced = True
+        await self.ask_if_allowed("client|setname", "CLIENT", "SETNAME", NAME)
+        if version >= (7, 0):
+            await self.ask_if_allowed("client|no-evict", "CLIENT", "NO-EVICT", "ON")
+        if version >= (7, 2):
+            await self.ask_if_allowed("client|setinfo", "CLIENT", "SETINFO", "LIB-NAME", NAME)
+            await self.ask_if_allowed("client|setinfo", "CLIENT", "SETINFO", "LIB-VER", __version__)
+
+    def close(self) -> None:
+        """Drop the connection now, without waiting for the other side."""
+        connection, self._connection = self._connection, None
+        writer = connection._writer if connection is not None else None  # noqa: SLF001
+        if connection is not None and writer is not None:
+            writer.transport.abort()  # a polite close would keep the slot of a hung TLS server for 30 s
+            connection._close()  # type: ignore[no-untyped-call]  # noqa: SLF001  forgets the streams
+
+    async def _ask(self, *command: str) -> Reply:
+        try:
+            if self._connection is None:
+                await self._open()
+            return await self._converse(*command)
+        except BaseException:
+            self.close()
+            raise
+
+    async def _open(self) -> None:
+        connection = _new_connection(self._access)
+        self._secret = _password(self._access)
+        self.introduced, self.denied = False, frozenset()
+        self.connects += 1
+        self._connection = connection
+        with _as_link_errors(closed=State.AT_LIMIT if self._access.url.tls else State.UNREACHABLE):
+            await connection.connect()  # type: ignore[no-untyped-call]
+        if self._secret is not None:
+            who = (self._access.username,) if self._access.username is not None else ()
+            reply = await self._converse("AUTH", *who, self._secret)
+            if isinstance(reply, ResponseError):
+                raise self._refusal(reply, "AUTH")
+
+    async def _converse(self, *command: str) -> Reply:
+        connection = self._connection
+        if connection is None:
+            raise LinkError(State.UNREACHABLE, "the connection is closed")
+        with _as_link_errors(closed=State.UNREACHABLE):
+            await connection.send_command(*command)
+            try:
+                reply: Reply = await connection.read_response(
+                    disable_decoding=True, disconnect_on_error=False
+                )
+            except ResponseError as error:  # raised only once read to its end, so the connection stays good
+                return error
+        return reply
+
+    def _refusal(self, reply: ResponseError, command: str) -> LinkError:
+        """Tell the state from an error reply (server.c, acl.c and networking.c hold the texts)."""
+        text = str(reply)
+        if "max number of clients" in text:
+            return LinkError(State.AT_LIMIT, "max number of clients reached")
+        if command == "AUTH":  # its error can repeat the password, as in "unknown command, with args ..."
+            return LinkError(State.AUTH, _auth_detail(text))
+        if "unknown command" in text:
+            return LinkError(State.NOPERM, f"the server does not know {command}: renamed or disabled")
+        state = _CODES.get(text.partition(" ")[0], State.PROTOCOL)
+        shown = text.replace(self._secret, "***") if self._secret else text
+        return LinkError(state, "".join(c if c.isprintable() else "?" for c in shown[:_MAX_DETAIL]))
+
+
+_CODES = {
+    "NOAUTH": State.AUTH,
+    "WRONGPASS": State.AUTH,
+    "NOPERM": State.NOPERM,
+    "LOADING": State.LOADING,
+    "BUSY": State.BUSY,
+    "DENIED": State.REFUSED,  # protected mode
+}
+
+
+def _auth_detail(text: str) -> str:
+    if "wrong number of arguments" in text:
+        return "this server knows no users (they came with Redis 6): leave username out"
+    if "without any password" in text or "no password is set" in text:
+        return "this server has no password: leave the credentials out"
+    return "wrong username or password"
+
+
+@contextmanager
+def _as_link_errors(*, closed: State) -> Iterator[None]:
+    """Turn whatever a connection raises into a LinkError; `closed` is what a closed connection means here."""
+    try:
+        yield
+    except (RedisError, OSError, EOFError, _GarbageError) as error:
+        raise _link_error(error, closed) from error
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it was raised from: redis-py wraps the telling one without a `from`."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+_MEANINGS: tuple[tuple[type[BaseException], State, str], ...] = (
+    (_GarbageError, State.PROTOCOL, "the server sent what no Redis sends"),
+    (
+        asyncio.IncompleteReadError,
+        State.PROTOCOL,
+        "the server closed the connection in the middle of a reply",
+    ),
+    (socket.gaierror, State.DNS, "the name does not resolve: {reason}"),
+    (ssl.SSLError, State.TLS, "TLS: {reason}"),
+    (ConnectionRefusedError, State.REFUSED, "nobody listens there"),
+    (FileNotFoundError, State.REFUSED, "there is no such socket"),
+    (TimeoutError, State.TIMEOUT, "the network gave up"),
+)
+
+
+def _link_error(error: BaseException, closed: State) -> LinkError:
+    cause = next((each for each in _causes(error) if not isinstance(each, RedisError)), error)
+    for kind, state, text in _MEANINGS:
+        if isinstance(cause, kind) and getattr(cause, "partial", True):  # nothing read is plainly closed
+            return LinkError(state, text.format(reason=_reason(cause)))
+    if isinstance(cause, EOFError | ConnectionError):
+        return LinkError(closed, _CLOSED[closed])
+    return _os_error(cause) if isinstance(cause, OSError) else LinkError(State.UNKNOWN, type(cause).__name__)
+
+
+def _reason(error: BaseException) -> str:
+    """What a resolver or a TLS error says of itself."""
+    texts = (getattr(error, name, None) for name in ("verify_message", "reason", "strerror"))
+    return next((str(text) for text in texts if text), type(error).__name__)
+
+
+_CLOSED = {
+    State.UNREACHABLE: "the connection was accepted and closed without an answer",
+    State.AT_LIMIT: "closed in the TLS handshake without a word: Redis does so at maxclients "
+    "(a proxy without a backend looks the same)",
+}
+
+
+def _os_error(error: OSError) -> LinkError:
+    """Read an OSError; for a name with several addresses asyncio joins several of them into one text."""
+    numbers = {error.errno} if error.errno else set(map(int, re.findall(r"\[Errno (\d+)\]", str(error))))
+    if numbers and numbers <= {errno.ECONNREFUSED, errno.EADDRNOTAVAIL}:
+        return LinkError(State.REFUSED, "nobody listens there")
+    text = ", ".join(os.strerror(number) for number in sorted(numbers)) or type(error).__name__
+    return LinkError(State.UNREACHABLE, text)

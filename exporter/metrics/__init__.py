@@ -1,0 +1,1 @@
+"""What is exposed: declaring a metric in the catalogue is emitting it."""

@@ -1,0 +1,62 @@
+"""The exporter's own metrics, which belong to no target: prometheus-client keeps and writes these."""
+
+import time
+
+from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics, generate_latest
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.openmetrics.exposition import generate_latest as generate_latest_openmetrics
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from exporter import __version__
+
+_PREFIX = "redis_connection_exporter_"
+
+
+class OwnMetrics:
+    """Build, configuration and health of this process, in a registry of its own."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        build = Gauge(
+            f"{_PREFIX}build_info",
+            "Version of the exporter, always 1.",
+            ["version"],
+            registry=self.registry,
+        )
+        build.labels(__version__).set(1)
+        self.targets = Gauge(f"{_PREFIX}targets", "Configured targets.", registry=self.registry)
+        self._reload_ok = Gauge(
+            f"{_PREFIX}config_last_reload_successful",
+            "Whether the last attempt to load the configuration succeeded (1) or the old one stays (0).",
+            registry=self.registry,
+        )
+        self._reload_time = Gauge(
+            f"{_PREFIX}config_last_reload_success_timestamp_seconds",
+            "Unix time of the last successful load of the configuration.",
+            registry=self.registry,
+        )
+        self.loop_lag = Gauge(
+            f"{_PREFIX}event_loop_lag_seconds",
+            "Longest time that a due task of the exporter had to wait in the last minute.",
+            registry=self.registry,
+        )
+        PlatformCollector(registry=self.registry)
+        ProcessCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+
+    def loaded(self, *, successfully: bool) -> None:
+        """Note an attempt to load the configuration."""
+        self._reload_ok.set(int(successfully))
+        if successfully:
+            self._reload_time.set(time.time())
+
+    def text(self) -> bytes:
+        """Write them in the Prometheus text format."""
+        text: bytes = generate_latest(self.registry)  # type: ignore[no-untyped-call]
+        return text
+
+    def openmetrics(self) -> bytes:
+        """Write them in OpenMetrics, without the closing # EOF."""
+        return generate_latest_openmetrics(self.registry).removesuffix(b"# EOF\n")

@@ -1,0 +1,64 @@
+"""What a metric family is, and the naming rules that it cannot break (prometheus.io, practices/naming)."""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from exporter.board import Watch
+
+Value = bytes | int | float
+Row = tuple[tuple[str, ...], Value]
+Rows = Callable[[Watch], Iterable[Row]]
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
+_FOREIGN_UNITS = frozenset(
+    ["ms", "msec", "milliseconds", "us", "usec", "microseconds", "minutes", "hours", "percent", "kb", "mb"]
+)
+_RESERVED_LABELS = frozenset(["target", "le", "quantile", "job", "instance", "cluster", "type"])
+
+
+class Kind(StrEnum):
+    """The types that the exposition formats know and we use."""
+
+    GAUGE = "gauge"
+    COUNTER = "counter"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A number of INFO that is copied to the page, digit by digit unless a factor changes its unit."""
+
+    name: bytes
+    factor: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One metric: what it is called, what it means, and the function (or INFO field) that feeds it.
+
+    Every series carries `target` and that target's own labels; `labels` are those that a row adds.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    source: Field | Rows
+    labels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse at import what promtool or a reader would complain about."""
+        faults = [
+            fault
+            for wrong, fault in (
+                (not _NAME.fullmatch(self.name), "not snake_case"),
+                ((self.kind is Kind.COUNTER) != self.name.endswith("_total"), "counters end in _total"),
+                (bool(_FOREIGN_UNITS & set(self.name.split("_"))), "base units only"),
+                (not self.help.endswith("."), "HELP is a sentence"),
+                ("\n" in self.help or "\\" in self.help, "HELP is one plain line"),
+                (bool(_RESERVED_LABELS & set(self.labels)), "reserved label"),
+            )
+            if wrong
+        ]
+        if faults:
+            raise ValueError(f"{self.name}: {', '.join(faults)}")

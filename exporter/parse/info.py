@@ -1,0 +1,37 @@
+"""INFO: one expression takes every number, another the few texts that we show."""
+
+import re
+
+from exporter.model import ServerInfo
+from exporter.parse import ReplyError
+
+# Digits are copied to the metrics page as they are, and Prometheus refuses a whole page for one value it
+# cannot read: "7.0.15" must not pass, nor a number too long for a float64.
+_NUMBERS = re.compile(rb"\n([a-z][a-z0-9_]*+):([0-9]{1,20}+(?:\.[0-9]{1,20}+)?+)\r")
+_TEXTS = re.compile(
+    rb"\n(role|redis_version|valkey_version|redis_mode|server_mode|master_link_status)"
+    rb":([!-~]{1,64}+)\r"
+)
+_IO_THREADS = re.compile(rb"\nio_thread_[0-9]{1,3}:clients=([0-9]{1,10}),")
+
+
+def parse_info(reply: bytes) -> ServerInfo:
+    r"""Read the reply of INFO (server.c, genRedisInfoString: `# Section` and `name:value\r\n` lines).
+
+    Fields that are no plain number are left out of `numbers`, so one odd value costs no other.
+
+    Raises:
+        ReplyError: connected_clients is missing; whatever answered is no Redis, or hides its clients.
+
+    """
+    numbers = dict(_NUMBERS.findall(reply))
+    if b"connected_clients" not in numbers:
+        raise ReplyError("the reply to INFO has no connected_clients")
+    texts = {name.decode(): text.decode() for name, text in _TEXTS.findall(reply)}
+    return ServerInfo(numbers, texts, tuple(map(int, _IO_THREADS.findall(reply))))
+
+
+def parse_cluster_known_nodes(reply: bytes) -> int | None:
+    """Read how many nodes CLUSTER INFO knows; None where it does not say."""
+    found = re.search(rb"cluster_known_nodes:([0-9]{1,9})\r", reply)
+    return int(found[1]) if found else None

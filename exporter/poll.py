@@ -1,0 +1,106 @@
+"""One target's loop: when to ask what, and one Observation from each poll."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from exporter.analyse.slots import count_slots
+from exporter.link import Link, LinkError, Reply
+from exporter.model import Observation, Outage, Reading, ServerInfo, State, Target
+from exporter.parse import ReplyError
+from exporter.parse.info import parse_cluster_known_nodes, parse_info
+
+Report = Callable[[str, Observation, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds between two polls of a target, and the deadline of one."""
+
+    interval: float
+    timeout: float
+
+    def next_delay(self, took: float) -> float:
+        """Seconds to wait after a poll that took so long.
+
+        The jitter only ever lengthens the interval, so there is at most one attempt per interval, and by at
+        most half the timeout, so an observation is never older than interval + timeout.
+        """
+        jitter = random.uniform(0, min(0.1 * self.interval, 0.5 * self.timeout))  # noqa: S311  no secret
+        return max(0.0, self.interval + jitter - took)
+
+
+async def poll_once(target: Target, link: Link, timeout: float) -> Observation:  # noqa: ASYNC109
+    """Ask a server once. `timeout` (seconds) bounds connect, handshake and every reply together."""
+    at, started = time.time(), time.monotonic()
+    try:
+        async with asyncio.timeout(timeout):
+            info = parse_info(await link.info())
+            slots = count_slots(info, **await _what_info_lacks(target, link, info))
+            if not link.introduced:
+                await _introduce(link, info)
+    except TimeoutError:
+        return Outage(at, time.monotonic() - started, State.TIMEOUT, f"no answer within {timeout:g} s")
+    except LinkError as error:
+        return Outage(at, time.monotonic() - started, error.state, error.detail)
+    except ReplyError as error:
+        link.close()
+        return Outage(at, time.monotonic() - started, State.PROTOCOL, str(error))
+    return Reading(at, time.monotonic() - started, info, slots, link.denied)
+
+
+async def _introduce(link: Link, info: ServerInfo) -> None:
+    """Introduce us; what INFO told stands even when the server hangs up on that."""
+    digits = info.texts.get("redis_version", "").split(".")
+    try:
+        await link.introduce(tuple(int(part) for part in digits if part.isdigit()))
+    except LinkError:
+        link.close()
+
+
+async def _what_info_lacks(target: Target, link: Link, info: ServerInfo) -> dict[str, int | None]:
+    """Ask Redis before 6.2 for its limit and cluster nodes, which INFO tells only since then."""
+    limit, known_nodes = target.max_clients, None
+    if info.count(b"maxclients") is None and info.count(b"max_clients") is None:
+        reply = await link.ask_if_allowed("config|get", "CONFIG", "GET", "maxclients")
+        limit = _second_number(reply) or limit
+    if info.count(b"cluster_enabled") and info.count(b"cluster_connections") is None:
+        nodes = await link.ask_if_allowed("cluster|info", "CLUSTER", "INFO")
+        known_nodes = parse_cluster_known_nodes(nodes) if isinstance(nodes, bytes) else None
+    return {"limit": limit, "known_nodes": known_nodes}
+
+
+def _second_number(reply: Reply) -> int | None:
+    """The value in a CONFIG GET reply: `[name, value]`."""
+    match reply:
+        case [bytes(), bytes() as digits] if digits.isdigit():
+            return int(digits)
+    return None
+
+
+class Poller:
+    """Polls one target for ever over one link. Target and pace may be swapped while it runs.
+
+    Reports the target's name, the observation, and how often it has tried to connect so far.
+    """
+
+    def __init__(self, target: Target, pace: Pace, report: Report) -> None:
+        self.target = target
+        self.pace = pace
+        self.link = Link(target.access)
+        self._report = report
+
+    async def run(
+        self, first_delay: float, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
+        """Poll until cancelled; anything but a LinkError or ReplyError is a bug and ends the process."""
+        try:
+            await sleep(first_delay)
+            while True:
+                observation = await poll_once(self.target, self.link, self.pace.timeout)
+                self._report(self.target.name, observation, self.link.connects)
+                await sleep(self.pace.next_delay(observation.took))
+        finally:
+            self.link.close()

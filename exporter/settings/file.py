@@ -1,0 +1,96 @@
+"""The YAML file: read strictly, remember lines, and never repeat a value in an error."""
+
+import re
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
+
+
+class FileError(Exception):
+    """The file cannot be read as YAML; `line` counts from 1, or is None where no line is to blame."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+class _StrictLoader(_Loader):  # type: ignore[misc,valid-type]
+    """Refuses a key that stands twice, where plain YAML would silently drop the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    raise FileError("a key stands twice in one group: write it once", key.start_mark.line + 1)
+                seen.add(key.value)
+        mapping: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
+        return mapping
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """A parsed file: its tree of plain values, and its nodes to find lines by."""
+
+    path: Path
+    tree: dict[str, Any]
+    root: yaml.Node | None
+
+    def line_of(self, location: tuple[str | int, ...]) -> int:
+        """Find the line (from 1) of a value, or of the closest group around it that is there."""
+        node, line = self.root, 1
+        for step in location:
+            found = _child(node, step)
+            if found is None:
+                break
+            node, line = found
+        return line
+
+
+def _child(node: yaml.Node | None, step: str | int) -> tuple[yaml.Node, int] | None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == step:
+                return value, key.start_mark.line + 1
+    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        return node.value[step], node.value[step].start_mark.line + 1
+    return None
+
+
+def read_file(path: Path) -> ConfigFile:
+    """Read a configuration file.
+
+    Raises:
+        FileError: it is not there, not UTF-8, not YAML, or not a group of keys. PyYAML's own text can quote
+            what stands in the file, a password among it, so only the unquoted part of it is passed on.
+
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise FileError(f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise FileError("is not UTF-8 text") from None
+    loader = _StrictLoader(text)
+    try:
+        root = loader.get_single_node()
+        tree = loader.construct_document(root) if root is not None else {}
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        problem = _QUOTED.sub("...", error.problem or "cannot be read")
+        raise FileError(f"not YAML: {problem}", mark.line + 1 if mark else None) from None
+    except yaml.YAMLError:
+        raise FileError("not YAML: it holds characters that YAML does not allow") from None
+    except (ValueError, RecursionError):  # a date such as 2024-99-99, or brackets without end
+        raise FileError("not YAML: it holds a value that cannot be read; put text in quotes") from None
+    finally:
+        loader.dispose()
+    if not isinstance(tree, dict):
+        raise FileError("not a group of keys: write targets: and the servers below it", 1)
+    return ConfigFile(path, tree, root)

@@ -1,0 +1,161 @@
+"""The kinds of values that settings hold, each read from text with an error that says what to write."""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import quote, unquote, urlsplit
+
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+
+_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
+_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?\]")
+_PORT = re.compile(r"[0-9]{1,5}")
+_MAX_PORT = 65535
+DEFAULT_PORT = 6379
+
+PLAIN_SCHEMES = ("redis", "valkey")
+TLS_SCHEMES = ("rediss", "valkeys")
+
+
+def parse_duration(value: object) -> float:
+    """Read `500ms`, `5s` or `1h30m` as seconds (Prometheus's own notation, fractions allowed)."""
+    if isinstance(value, str) and _DURATION.fullmatch(value):
+        return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in _DURATION_PART.findall(value))
+    raise ValueError("not a duration: write a number with its unit, such as 5s, 500ms or 1m30s")
+
+
+def format_duration(seconds: float) -> str:
+    """Write seconds in the largest unit that keeps them whole, as parse_duration reads them."""
+    for unit in ("d", "h", "m", "s"):
+        amount = seconds / _UNIT_SECONDS[unit]
+        if amount >= 1 and amount.is_integer():
+            return f"{amount:.0f}{unit}"
+    return f"{seconds * 1000:g}ms"
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema({"type": "string", "format": "duration"}),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RedisUrl:
+    """Where a server listens: host and port, or the path of a unix socket."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    tls: bool = False
+    scheme: str = "redis"
+
+    def __str__(self) -> str:
+        """Write it as the URL it was read from; it never holds credentials."""
+        return f"unix://{quote(self.path)}" if self.path else f"{self.scheme}://{self.place}"
+
+    @property
+    def place(self) -> str:
+        """`host:port` or the socket's path: what two URLs of one server have in common."""
+        if self.path:
+            return self.path
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host.lower()}:{self.port}"
+
+
+def _port(text: str) -> int:
+    if not _PORT.fullmatch(text) or int(text) > _MAX_PORT:
+        raise ValueError(f"not a port: write a number from 0 to {_MAX_PORT} behind the colon")
+    return int(text)
+
+
+def parse_redis_url(value: object) -> RedisUrl:
+    """Read a `redis:`, `rediss:`, `valkey:`, `valkeys:` or `unix:` URL. No message repeats what was read."""
+    if isinstance(value, RedisUrl):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("not a URL: write redis://host:6379")  # noqa: TRY004  pydantic wants ValueError
+    if "@" in value:
+        raise ValueError(
+            "a URL carries no credentials here: write redis://host:6379 and beside it username: and "
+            "password_file: (in a unix socket's path write %40 for @)"
+        )
+    scheme, separator, rest = value.partition("://")
+    if not separator or scheme not in (*PLAIN_SCHEMES, *TLS_SCHEMES, "unix"):
+        raise ValueError(
+            "not a URL of a Redis server: write redis://host:6379, rediss://host:6379 for TLS "
+            "(valkey:// and valkeys:// mean the same) or unix:///path/to/redis.sock"
+        )
+    if "?" in rest or "#" in rest:
+        raise ValueError("a URL carries no options here: write them as keys beside url:")
+    if scheme == "unix":
+        path = unquote(rest)
+        if not path.startswith("/"):
+            raise ValueError("the path of a unix socket starts at the root: write unix:///path/to/redis.sock")
+        return RedisUrl(path=path, scheme=scheme)
+    authority, _, database = rest.partition("/")
+    if database and not database.isdigit():
+        raise ValueError("a URL ends behind its port here: write redis://host:6379")
+    host, port = _split_authority(authority)
+    if not host:
+        raise ValueError("the URL names no host: write redis://host:6379")
+    return RedisUrl(host=host, port=port or DEFAULT_PORT, tls=scheme in TLS_SCHEMES, scheme=scheme)
+
+
+def _split_authority(authority: str) -> tuple[str, int | None]:
+    """Split `host:port`, `[v6]:port` or `host` into its parts; the host may be empty."""
+    host, bracket, tail = authority.rpartition("]")
+    if bracket:
+        host, port = host + bracket, tail.removeprefix(":")
+    else:
+        host, _, port = authority.partition(":")
+    if host and not _HOST.fullmatch(host):
+        raise ValueError("not a host: write a name, an IPv4 address or an IPv6 address in [brackets]")
+    return host.strip("[]"), _port(port) if port else None
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """Where the exporter's HTTP server listens; an empty host means every interface."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Write it as it was read."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_listen_address(value: object) -> ListenAddress:
+    """Read `:10051`, `127.0.0.1:10051` or `[::1]:10051`."""
+    if isinstance(value, ListenAddress):
+        return value
+    host, port = _split_authority(value) if isinstance(value, str) else ("", None)
+    if port is None:
+        raise ValueError("not an address to listen on: write :10051, 127.0.0.1:10051 or [::1]:10051")
+    return ListenAddress(host, port)
+
+
+def parse_path(value: object) -> str:
+    """Read the path of a page, as in `/metrics`."""
+    if isinstance(value, str) and urlsplit(value).path == value and re.fullmatch(r"/[!-~]+", value):
+        return value
+    raise ValueError("not a path of a page: write /metrics")
+
+
+Url = Annotated[
+    RedisUrl,
+    BeforeValidator(parse_redis_url),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string", "format": "uri"}),
+]
+Listen = Annotated[
+    ListenAddress,
+    BeforeValidator(parse_listen_address),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string"}),
+]
+PagePath = Annotated[str, BeforeValidator(parse_path)]

@@ -1,0 +1,226 @@
+"""Merge flags, environment and file into one validated tree, or report every fault at once."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import EnvSettingsSource, SettingsError
+
+from exporter.settings.file import ConfigFile, FileError, read_file
+from exporter.settings.flags import Leaf, leaves, section_of
+from exporter.settings.tree import ENVIRONMENT_PREFIX, Settings
+
+# Kubernetes gives every pod such variables for a Service that is called "exporter"; they are not ours.
+_SERVICE_LINK = re.compile(r"EXPORTER_(?:SERVICE_(?:HOST|PORT).*|PORT(?:_.*)?)")
+CONFIG_FILE_VARIABLE = f"{ENVIRONMENT_PREFIX}CONFIG__FILE"
+
+_Location = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with the settings: where it stands, and what to write instead."""
+
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        """`exporter.yaml:3: poll.interval: too short: write 1s or more`."""
+        return f"{self.where}: {self.message}"
+
+
+class ConfigError(Exception):
+    """The settings are not usable; holds every fault that was found."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(map(str, self.faults)))
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where one start took its settings from; a reload reads the same places again."""
+
+    file: Path | None = None
+    flags: Mapping[str, Any] = field(default_factory=dict)
+    urls: tuple[str, ...] = ()
+
+
+def load(sources: Sources) -> Settings:
+    """Read every source and return the settings.
+
+    Raises:
+        ConfigError: with every fault, each with its flag, variable, or line and path in the file.
+
+    """
+    file = _file(sources.file)
+    environment, faults = _environment()
+    tree = _merged(_merged(file.tree if file else {}, environment), sources.flags)
+    configured = tree.get("targets") or []
+    if isinstance(configured, list):
+        tree["targets"] = [*configured, *({"url": url} for url in sources.urls)]
+    try:
+        settings = Settings(**{key: value for key, value in tree.items() if value is not None})
+    except ValidationError as error:
+        names = _Names(sources, file, environment, len(configured) if isinstance(configured, list) else 0)
+        faults += [
+            Fault(names.where(_nameable(details, tree)), _message(details, tree))
+            for details in error.errors(include_url=False, include_input=False)
+        ]
+        raise ConfigError(faults) from None
+    if faults:
+        raise ConfigError(faults)
+    return settings
+
+
+def _file(path: Path | None) -> ConfigFile | None:
+    chosen = path or Path(os.environ.get(CONFIG_FILE_VARIABLE, ""))
+    if chosen == Path():
+        return None
+    try:
+        return read_file(chosen)
+    except FileError as error:
+        where = f"{chosen}:{error.line}" if error.line else str(chosen)
+        raise ConfigError([Fault(where, str(error))]) from None
+
+
+def _environment() -> tuple[dict[str, Any], list[Fault]]:
+    """Read our variables as a tree, and name those that mean nothing."""
+    known = {name.upper() for name in Settings.model_fields}
+    faults = [
+        Fault(name, "means nothing to the exporter: see docs/configuration.md for the variables it reads")
+        for name in sorted(os.environ)
+        if name.startswith(ENVIRONMENT_PREFIX)
+        and name != CONFIG_FILE_VARIABLE
+        and not _SERVICE_LINK.fullmatch(name)
+        and name.removeprefix(ENVIRONMENT_PREFIX).partition("__")[0] not in known
+    ]
+    try:
+        tree = EnvSettingsSource(Settings)()
+    except SettingsError:
+        names = (leaf for leaf in (f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in Settings.model_fields))
+        present = [name for name in names if name in os.environ]
+        faults += [Fault(name, "not JSON: write it as JSON, or in the file") for name in present]
+        return {}, faults
+    for leaf in leaves():
+        if leaf.repeatable:
+            _split_list(tree, leaf)
+    return tree, faults
+
+
+def _split_list(tree: dict[str, Any], leaf: Leaf) -> None:
+    """Let a list in the environment be written as `a,b` beside the JSON that pydantic-settings reads."""
+    group: Any = tree
+    for step in leaf.path[:-1]:
+        group = group.get(step, {}) if isinstance(group, dict) else {}
+    if isinstance(group, dict) and isinstance(text := group.get(leaf.path[-1]), str):
+        group[leaf.path[-1]] = text.split(",")
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one tree over another; groups are merged, anything else is replaced."""
+    tree = dict(below)
+    for key, value in above.items():
+        old = tree.get(key)
+        tree[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return tree
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """Says where a value of the merged tree came from, in the words of its source."""
+
+    sources: Sources
+    file: ConfigFile | None
+    environment: Mapping[str, Any]
+    configured_targets: int
+
+    def where(self, location: _Location) -> str:
+        if location[:1] == ("targets",) and len(location) > 1 and isinstance(location[1], int):
+            number = location[1] - self.configured_targets
+            if number >= 0:
+                return f"URL {number + 1} on the command line"
+        if _has(self.sources.flags, location):
+            return "--" + ".".join(map(str, location[:2])).replace("_", "-")
+        if _has(self.environment, location):
+            return f"{ENVIRONMENT_PREFIX}{'__'.join(str(step) for step in location).upper()}"
+        path = _path(location)
+        if self.file is None:
+            return path
+        return f"{self.file.path}:{self.file.line_of(location)}: {path}"
+
+
+def _has(tree: Any, location: _Location) -> bool:  # noqa: ANN401  a tree of plain values
+    for step in location:
+        if isinstance(tree, Mapping) and step in tree:
+            tree = tree[step]
+        else:
+            return isinstance(step, int) and not isinstance(tree, Mapping)
+    return True
+
+
+def _path(location: _Location) -> str:
+    """`targets[1].tls.ca_file`."""
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in location)
+    return "".join(steps).removeprefix(".")
+
+
+_MESSAGES = {
+    "missing": "is missing",
+    "model_type": "not a group of keys: write key: value pairs below it",
+    "dict_type": "not a group of keys: write key: value pairs below it",
+    "tuple_type": "not a list: write each item behind a dash",
+    "string_type": "not text: put it in quotes",
+    "bool_type": "write true or false",
+    "bool_parsing": "write true or false",
+    "int_type": "write a whole number",
+    "int_parsing": "write a whole number",
+    "path_type": "write the path of a file",
+    "string_too_short": "is empty: write a value or leave the key out",
+    "string_pattern_mismatch": "not a label name: write letters, digits and _, a letter first",
+}
+
+
+def _message(details: ErrorDetails, tree: Mapping[str, Any]) -> str:
+    if details["type"] == "extra_forbidden":
+        return _unknown_key(details["loc"], tree)
+    message = _MESSAGES.get(details["type"], details["msg"])
+    return message.removeprefix("Value error, ")
+
+
+def _unknown_key(location: _Location, tree: Mapping[str, Any]) -> str:
+    if _value(tree, location) is None:  # `password: a,b` in {braces} makes such a key out of half a password
+        return "a key without a value that means nothing here: put a value that holds a comma in quotes"
+    known = list(_section(location[:-1]).model_fields)
+    close = get_close_matches(str(location[-1]), known, n=1)
+    return (
+        f"unknown key: did you mean {close[0]}?" if close else f"unknown key: write one of {', '.join(known)}"
+    )
+
+
+def _nameable(details: ErrorDetails, tree: Mapping[str, Any]) -> _Location:
+    """Where a fault stands, without a key that may be half a password."""
+    location = details["loc"]
+    if details["type"] == "extra_forbidden" and _value(tree, location) is None:
+        return location[:-1]
+    return location
+
+
+def _value(tree: Any, location: _Location) -> object:  # noqa: ANN401  a tree of plain values
+    for step in location:
+        tree = tree[step]
+    return tree
+
+
+def _section(location: _Location) -> type[BaseModel]:
+    section: type[BaseModel] = Settings
+    for step in location:
+        if isinstance(step, str):
+            section = section_of(section.model_fields[step]) or section
+    return section

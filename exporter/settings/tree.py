@@ -1,0 +1,334 @@
+"""The settings tree: names, kinds, defaults, ranges and meanings. Data, no behaviour."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from exporter.settings.kinds import (
+    Duration,
+    Listen,
+    ListenAddress,
+    PagePath,
+    Url,
+    format_duration,
+    parse_redis_url,
+)
+
+ENVIRONMENT_PREFIX = "EXPORTER_"
+LABEL_NAME_PATTERN = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
+MAX_NAME_LENGTH = 200
+
+# Label names that our metrics or Prometheus itself put on a series (tests compare with the catalogue).
+RESERVED_LABELS = frozenset(
+    [
+        "target",
+        "state",
+        "app",
+        "host",
+        "user",
+        "library",
+        "version",
+        "cmd",
+        "db",
+        "le",
+        "quantile",
+        "job",
+        "instance",
+        "role",
+        "reason",
+        "command",
+        "thread",
+        "redis_version",
+        "valkey_version",
+        "redis_mode",
+    ]
+)
+
+
+class Section(BaseModel):
+    """A group of settings: unknown keys are refused, values never change, errors repeat no input."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
+
+
+def _at_least_a_second(seconds: float) -> float:
+    if seconds < 1:
+        raise ValueError("too short: write 1s or more")
+    return seconds
+
+
+def _above_zero(seconds: float) -> float:
+    if seconds <= 0:
+        raise ValueError("no time at all: write a time above 0, such as 2s")
+    return seconds
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("holds characters that cannot be printed: write letters, digits and punctuation")
+    return text
+
+
+Interval = Annotated[Duration, AfterValidator(_at_least_a_second)]
+Timeout = Annotated[Duration, AfterValidator(_above_zero)]
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH), AfterValidator(_printable)]
+LabelName = Annotated[str, Field(pattern=LABEL_NAME_PATTERN, max_length=MAX_NAME_LENGTH)]
+LabelValue = Annotated[str, Field(max_length=MAX_NAME_LENGTH), AfterValidator(_printable)]
+Password = Annotated[SecretStr, Field(min_length=1)]
+File = Annotated[Path, PlainSerializer(str, return_type=str)]
+
+
+class Poll(Section):
+    """How often a server is asked, and how long one answer may take."""
+
+    interval: Interval = Field(
+        default="5s",  # type: ignore[assignment]  # read like any user's value
+        description="Time between two polls of one server. At least 1s.",
+    )
+    timeout: Timeout = Field(
+        default="2s",  # type: ignore[assignment]
+        description="Deadline of one poll: connect, handshake and every reply. Below poll.interval.",
+    )
+
+    @model_validator(mode="after")
+    def _timeout_below_interval(self) -> Self:
+        if self.timeout >= self.interval:
+            raise PydanticCustomError(
+                "timeout_above_interval",
+                "the timeout ({timeout}) must be below the interval ({interval}): write a shorter "
+                "poll.timeout or a longer poll.interval",
+                {"timeout": format_duration(self.timeout), "interval": format_duration(self.interval)},
+            )
+        return self
+
+
+class Auth(Section):
+    """Who the exporter is to a server."""
+
+    username: Name | None = Field(default=None, description="ACL user (Redis 6 and later).")
+    password: Password | None = Field(
+        default=None, description="Password in clear; a password_file is better.", repr=False
+    )
+    password_file: File | None = Field(
+        default=None, description="File that holds the password; read again at each connect."
+    )
+
+
+class Tls(Section):
+    """TLS to a server whose URL is rediss:// or valkeys://."""
+
+    ca_file: File | None = Field(
+        default=None, description="CA certificates (PEM) that may sign the server's; default: the system's."
+    )
+    cert_file: File | None = Field(default=None, description="Client certificate (PEM) for mutual TLS.")
+    key_file: File | None = Field(default=None, description="Private key (PEM) of cert_file.")
+    server_name: Name | None = Field(
+        default=None, description="Name that the server's certificate must carry; default: the URL's host."
+    )
+    insecure_skip_verify: bool = Field(
+        default=False, description="Accept any certificate. Only for a look at a broken set-up."
+    )
+
+    @model_validator(mode="after")
+    def _certificate_with_key(self) -> Self:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise PydanticCustomError(
+                "half_a_certificate", "mutual TLS needs both: write cert_file: and key_file:"
+            )
+        return self
+
+
+class Target(Auth):
+    """One server to watch."""
+
+    name: Name = Field(
+        default="",
+        validate_default=False,
+        description="Value of the label `target`; default: host:port, or the socket's path.",
+    )
+    url: Url = Field(
+        description="`redis://host:6379`, `rediss://` for TLS, `unix:///path`; `valkey://`, `valkeys://` too."
+    )
+    labels: dict[LabelName, LabelValue] = Field(
+        default_factory=dict, description="Labels on every series of this target."
+    )
+    tls: Tls = Field(default=Tls(), description="TLS settings.")
+    max_clients: int | None = Field(
+        default=None,
+        ge=1,
+        description="The server's maxclients where neither INFO nor CONFIG GET tells it.",
+    )
+
+    @field_validator("labels")
+    @classmethod
+    def _labels_of_nobody_else(cls, labels: dict[str, str]) -> dict[str, str]:
+        taken = sorted(name for name in labels if name in RESERVED_LABELS or name.startswith("__"))
+        if taken:
+            raise PydanticCustomError(
+                "reserved_label",
+                "these labels are taken by the exporter or Prometheus, write other names: {names}",
+                {"names": ", ".join(taken)},
+            )
+        return labels
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.password is not None and self.password_file is not None:
+            raise PydanticCustomError("two_passwords", "write password: or password_file:, not both")
+        if self.username is not None and self.password is None and self.password_file is None:
+            raise PydanticCustomError(
+                "user_without_password", "a username needs a password: write password_file: beside it"
+            )
+        if not self.url.tls and self.tls != Tls():
+            raise PydanticCustomError(
+                "tls_without_tls", "tls: has no effect on this URL: write rediss:// instead of redis://"
+            )
+        return self
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _named_after_its_place(cls, data: Any, handler: Callable[[Any], Self]) -> Self:  # noqa: ANN401
+        target = handler(data)
+        return target if target.name else target.model_copy(update={"name": target.url.place})
+
+
+class Web(Section):
+    """The exporter's own HTTP server."""
+
+    listen_address: tuple[Listen, ...] = Field(
+        default=(ListenAddress("", 10051),),
+        description="Address to listen on, as in `:10051`; may be given several times.",
+    )
+    telemetry_path: PagePath = Field(default="/metrics", description="Path of the metrics page.")
+
+    @field_validator("listen_address")
+    @classmethod
+    def _somewhere(cls, addresses: tuple[ListenAddress, ...]) -> tuple[ListenAddress, ...]:
+        if not addresses:
+            raise PydanticCustomError("no_address", "no address to listen on: write :10051")
+        return addresses
+
+    @field_validator("telemetry_path")
+    @classmethod
+    def _path_of_its_own(cls, path: str) -> str:
+        if path in ("/probe", "/sd", "/config") or path.startswith("/-/"):
+            raise PydanticCustomError("path_taken", "the exporter has another page there: write /metrics")
+        return path
+
+
+class Log(Section):
+    """What the exporter says on standard error."""
+
+    level: Literal["debug", "info", "warn", "error"] = Field(
+        default="info", description="Least severe level that is printed."
+    )
+    format: Literal["logfmt", "json"] = Field(
+        default="logfmt", description="One line an event, in this form."
+    )
+
+
+def _doubles(raw: object) -> Iterator[InitErrorDetails]:
+    """Find targets that share a name or a place, on the raw list, so that other faults hide none of them."""
+    seen: dict[tuple[str, str], int] = {}
+    for index, item in enumerate(raw if isinstance(raw, list | tuple) else ()):
+        for key, identity in _identities(item):
+            first = seen.setdefault((key, identity), index)
+            if first != index:
+                yield InitErrorDetails(
+                    type=PydanticCustomError(
+                        "double_target",
+                        "targets[{first}] has the same {key}: write another name, and each server once",
+                        {"first": first, "key": key},
+                    ),
+                    loc=(index, key),
+                    input=None,
+                )
+
+
+def _identities(item: object) -> Iterator[tuple[str, str]]:
+    """What of a raw target no other target may share: its place, and its name where it has one."""
+    given = item if isinstance(item, dict) else {}
+    try:
+        place = parse_redis_url(given.get("url")).place
+    except ValueError:
+        place = ""
+    if place:
+        yield "url", place
+    name = given.get("name") or place
+    if isinstance(name, str) and name:
+        yield "name", name
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Precedence: flags, then environment, then file, then defaults."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        validate_default=True,
+        env_prefix=ENVIRONMENT_PREFIX,
+        env_nested_delimiter="__",
+    )
+
+    targets: tuple[Target, ...] = Field(
+        default=(), description="The servers to watch. URLs on the command line are added to them."
+    )
+    auth: Auth = Field(
+        default=Auth(),
+        description="Credentials for targets that name none; password_file wins over password.",
+    )
+    poll: Poll = Field(default=Poll(), description="How often and how long.")
+    web: Web = Field(default=Web(), description="The HTTP server.")
+    log: Log = Field(default=Log(), description="Logging.")
+
+    @field_validator("targets", mode="wrap")
+    @classmethod
+    def _every_target_once(
+        cls, raw: object, handler: Callable[[object], tuple[Target, ...]]
+    ) -> tuple[Target, ...]:
+        if not raw:
+            raise PydanticCustomError(
+                "no_targets", "no server to watch: write targets: in the file, or a URL on the command line"
+            )
+        faults = list(_doubles(raw))
+        try:
+            targets = handler(raw)
+        except ValidationError as error:
+            faults = [
+                InitErrorDetails(
+                    type=PydanticCustomError(fault["type"], "{message}", {"message": fault["msg"]}),
+                    loc=fault["loc"],
+                    input=None,
+                )
+                for fault in error.errors(include_url=False, include_input=False)
+            ] + faults
+        if faults:
+            raise ValidationError.from_exception_data("targets", faults, hide_input=True)
+        return targets
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  the signature is pydantic-settings'
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take what load.py merged; it asks the environment itself so that the order stands in one place."""
+        return (init_settings,)

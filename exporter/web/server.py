@@ -1,0 +1,93 @@
+"""uvicorn, embedded: our sockets, our signals, and a deadline for slow requests."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from exporter.settings.kinds import ListenAddress
+from exporter.web.routes import Site
+
+REQUEST_DEADLINE_SECONDS = 10.0
+MAX_CONNECTIONS = 512
+_DRAIN_SECONDS = 3
+
+
+class _PatientProtocol(H11Protocol):
+    """Cuts a connection whose first request is not complete in time, however it drips in."""
+
+    def connection_made(self, transport: Any) -> None:  # noqa: ANN401  uvicorn types it more narrowly
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(REQUEST_DEADLINE_SECONDS, self._cut_if_silent)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._deadline.cancel()
+        super().connection_lost(exc)
+
+    def _cut_if_silent(self) -> None:
+        if self.cycle is None:
+            self.transport.abort()
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to app.py."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def bind(addresses: Iterable[ListenAddress]) -> list[socket.socket]:
+    """Open the listening sockets; an empty host is every interface, IPv6 and IPv4.
+
+    Raises:
+        OSError: an address is taken or not this machine's; its text names the address.
+
+    """
+    sockets: list[socket.socket] = []
+    for address in addresses:
+        try:
+            sockets.append(_bind_one(address))
+        except OSError as error:
+            for each in sockets:
+                each.close()
+            raise OSError(f"cannot listen on {address}: {error.strerror or error}") from error
+    return sockets
+
+
+def _bind_one(address: ListenAddress) -> socket.socket:
+    if not address.host and socket.has_dualstack_ipv6():
+        with contextlib.suppress(OSError):  # an address in use fails again below, with its reason
+            return socket.create_server(
+                ("", address.port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128
+            )
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    return socket.create_server((address.host, address.port), family=family, backlog=128)
+
+
+async def serve_http(site: Site, sockets: list[socket.socket]) -> None:
+    """Serve until cancelled, then let requests under way finish for a moment."""
+    config = uvicorn.Config(
+        site,
+        http=_PatientProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=75,  # longer than most scrape intervals
+        timeout_graceful_shutdown=_DRAIN_SECONDS,
+    )
+    server = _Server(config)
+    serving = asyncio.ensure_future(server.serve(sockets=sockets))
+    try:
+        await asyncio.shield(serving)
+    except asyncio.CancelledError:
+        server.should_exit = True
+        await serving
+        raise
