@@ -59,6 +59,12 @@ class ServerInfo:
     texts: Mapping[str, str]
     io_thread_clients: tuple[int, ...] = ()
 
+    @property
+    def version(self) -> tuple[int, ...]:
+        """The version of Redis that the server says it is compatible with; empty where it does not say."""
+        parts = self.texts.get("redis_version", "").split(".")
+        return tuple(int(part) for part in parts if part.isdigit())
+
     def count(self, name: bytes) -> int | None:
         """One whole number, or None where this server does not tell it."""
         digits = self.numbers.get(name)

@@ -12,6 +12,8 @@ from exporter.model import Observation, Outage, Reading, ServerInfo, State, Targ
 from exporter.parse import ReplyError
 from exporter.parse.info import parse_cluster_known_nodes, parse_info
 
+_FIRST_WITH_LINKS, _FIRST_THAT_TELLS = (6, 0), (6, 2)
+
 Report = Callable[[str, Observation, int], None]
 
 
@@ -53,20 +55,22 @@ async def poll_once(target: Target, link: Link, timeout: float) -> Observation: 
 
 async def _introduce(link: Link, info: ServerInfo) -> None:
     """Introduce us; what INFO told stands even when the server hangs up on that."""
-    digits = info.texts.get("redis_version", "").split(".")
     try:
-        await link.introduce(tuple(int(part) for part in digits if part.isdigit()))
+        await link.introduce(info.version)
     except LinkError:
         link.close()
 
 
 async def _what_info_lacks(target: Target, link: Link, info: ServerInfo) -> dict[str, int | None]:
-    """Ask Redis before 6.2 for its limit and cluster nodes, which INFO tells only since then."""
+    """Ask Redis before 6.2 for its limit and cluster nodes, which INFO tells only since then.
+
+    Redis 5 does not count cluster links against its limit, so there they are not asked for.
+    """
     limit, known_nodes = target.max_clients, None
     if info.count(b"maxclients") is None and info.count(b"max_clients") is None:
         reply = await link.ask_if_allowed("config|get", "CONFIG", "GET", "maxclients")
         limit = _second_number(reply) or limit
-    if info.count(b"cluster_enabled") and info.count(b"cluster_connections") is None:
+    if info.count(b"cluster_enabled") and _FIRST_WITH_LINKS <= info.version < _FIRST_THAT_TELLS:
         nodes = await link.ask_if_allowed("cluster|info", "CLUSTER", "INFO")
         known_nodes = parse_cluster_known_nodes(nodes) if isinstance(nodes, bytes) else None
     return {"limit": limit, "known_nodes": known_nodes}

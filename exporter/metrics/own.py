@@ -54,9 +54,10 @@ class OwnMetrics:
 
     def text(self) -> bytes:
         """Write them in the Prometheus text format."""
-        text: bytes = generate_latest(self.registry)  # type: ignore[no-untyped-call]
+        text: bytes = generate_latest(self.registry)
         return text
 
     def openmetrics(self) -> bytes:
         """Write them in OpenMetrics, without the closing # EOF."""
-        return generate_latest_openmetrics(self.registry).removesuffix(b"# EOF\n")
+        text: bytes = generate_latest_openmetrics(self.registry)  # type: ignore[no-untyped-call]
+        return text.removesuffix(b"# EOF\n")

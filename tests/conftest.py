@@ -1,0 +1,119 @@
+"""What the tests share: servers, certificates, a way to talk to a server."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import redis
+import trustme
+
+from exporter.demo.servers import Server, running_server
+from tests.servers.kinds import KINDS, SYSTEM, ServerKind
+
+CI = os.environ.get("CI") == "true"
+
+
+def need(condition: object, reason: str) -> None:
+    """Skip a test by name where something is not to be had; with CI=true that is a failure."""
+    if not condition:
+        if CI:
+            pytest.fail(f"missing with CI=true: {reason}")
+        pytest.skip(reason)
+
+
+def need_program(name: str) -> str:
+    found = shutil.which(name)
+    need(found, f"{name} is not installed")
+    return str(found)
+
+
+StartServer = Callable[..., Server]
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[StartServer]:
+    """Start servers of any kind: start_server("--maxclients", "40", kind=SYSTEM)."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*options: str, kind: ServerKind = SYSTEM, port: int | None = None) -> Server:
+            need(kind.present, f"{kind.name} is not there: run `make test`")
+            return stack.enter_context(running_server(kind.command, tmp_path, *options, port=port))
+
+        yield start
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
+def kind(request: pytest.FixtureRequest) -> ServerKind:
+    """Every kind of server in turn."""
+    chosen: ServerKind = request.param
+    return chosen
+
+
+@pytest.fixture(params=[kind for kind in KINDS if kind.tls], ids=lambda kind: kind.name)
+def tls_kind(request: pytest.FixtureRequest) -> ServerKind:
+    """Every kind of server that was built with TLS."""
+    chosen: ServerKind = request.param
+    return chosen
+
+
+@pytest.fixture
+def talk() -> Iterator[Callable[[Server], redis.Redis]]:
+    """Open a held connection to a server, for commands of the test's own."""
+    with contextlib.ExitStack() as stack:
+
+        def open_client(server: Server, password: str | None = None) -> redis.Redis:
+            client = redis.Redis(
+                port=server.port,
+                password=password,
+                protocol=2,
+                single_connection_client=True,
+                driver_info=None,
+            )
+            stack.callback(client.close)
+            client.ping()
+            return client
+
+        yield open_client
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """A CA with a server and a client certificate, and a CA that signed neither."""
+
+    ca: Path
+    cert: Path
+    key: Path
+    client_cert: Path
+    client_key: Path
+    other_ca: Path
+
+    def server_options(self, port: int, *, clients: str = "no") -> tuple[str, ...]:
+        files = ("--tls-cert-file", str(self.cert), "--tls-key-file", str(self.key))
+        return (
+            *files,
+            "--tls-ca-cert-file",
+            str(self.ca),
+            "--tls-port",
+            str(port),
+            "--tls-auth-clients",
+            clients,
+        )
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    folder = tmp_path_factory.mktemp("certificates")
+    authority, other = trustme.CA(), trustme.CA()
+    made = Certificates(*(folder / f"{name}.pem" for name in ("ca", "cert", "key", "ccert", "ckey", "other")))
+    server, client = authority.issue_cert("localhost", "127.0.0.1"), authority.issue_cert("exporter")
+    authority.cert_pem.write_to_path(made.ca)
+    other.cert_pem.write_to_path(made.other_ca)
+    server.cert_chain_pems[0].write_to_path(made.cert)
+    server.private_key_pem.write_to_path(made.key)
+    client.cert_chain_pems[0].write_to_path(made.client_cert)
+    client.private_key_pem.write_to_path(made.client_key)
+    return made

@@ -1,0 +1,1 @@
+"""Real Redis and Valkey servers of several versions."""

