@@ -71,8 +71,15 @@ def add_flags(parser: ArgumentParser) -> None:
                 dest=leaf.key,
                 metavar=leaf.path[-1].upper(),
                 action="append" if leaf.repeatable else "store",
-                help=(leaf.field.description or "").replace("%", "%%"),
+                help=f"{leaf.field.description} {_default_text(leaf)}".strip().replace("%", "%%"),
             )
+
+
+def _default_text(leaf: Leaf) -> str:
+    default = leaf.field.default
+    if default is None:
+        return ""
+    return f"Default: {', '.join(map(str, default)) if isinstance(default, tuple) else default}"
 
 
 def given_flags(arguments: Mapping[str, Any]) -> dict[str, Any]:

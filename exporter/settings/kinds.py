@@ -32,7 +32,7 @@ def format_duration(seconds: float) -> str:
         amount = seconds / _UNIT_SECONDS[unit]
         if amount >= 1 and amount.is_integer():
             return f"{amount:.0f}{unit}"
-    return f"{seconds * 1000:g}ms"
+    return f"{seconds * 1000:.3f}".rstrip("0").rstrip(".") + "ms"
 
 
 Duration = Annotated[

@@ -1,5 +1,6 @@
 """Merge flags, environment and file into one validated tree, or report every fault at once."""
 
+import itertools
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -13,7 +14,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import EnvSettingsSource, SettingsError
 
 from exporter.settings.file import ConfigFile, FileError, read_file
-from exporter.settings.flags import Leaf, leaves, section_of
+from exporter.settings.flags import section_of
 from exporter.settings.tree import ENVIRONMENT_PREFIX, Settings
 
 # Kubernetes gives every pod such variables for a Service that is called "exporter"; they are not ours.
@@ -102,25 +103,11 @@ def _environment() -> tuple[dict[str, Any], list[Fault]]:
         and name.removeprefix(ENVIRONMENT_PREFIX).partition("__")[0] not in known
     ]
     try:
-        tree = EnvSettingsSource(Settings)()
-    except SettingsError:
-        names = (leaf for leaf in (f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in Settings.model_fields))
-        present = [name for name in names if name in os.environ]
-        faults += [Fault(name, "not JSON: write it as JSON, or in the file") for name in present]
-        return {}, faults
-    for leaf in leaves():
-        if leaf.repeatable:
-            _split_list(tree, leaf)
-    return tree, faults
-
-
-def _split_list(tree: dict[str, Any], leaf: Leaf) -> None:
-    """Let a list in the environment be written as `a,b` beside the JSON that pydantic-settings reads."""
-    group: Any = tree
-    for step in leaf.path[:-1]:
-        group = group.get(step, {}) if isinstance(group, dict) else {}
-    if isinstance(group, dict) and isinstance(text := group.get(leaf.path[-1]), str):
-        group[leaf.path[-1]] = text.split(",")
+        return EnvSettingsSource(Settings)(), faults
+    except SettingsError as error:  # its text names the field: 'error parsing value for field "targets" ...'
+        field = re.search(r'field "(\w+)"', str(error))
+        name = ENVIRONMENT_PREFIX + (field[1].upper() if field else "*")
+        return {}, [*faults, Fault(name, "not JSON: write it as JSON, or in the file")]
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,22 +133,23 @@ class _Names:
             number = location[1] - self.configured_targets
             if number >= 0:
                 return f"URL {number + 1} on the command line"
-        if _has(self.sources.flags, location):
-            return "--" + ".".join(map(str, location[:2])).replace("_", "-")
-        if _has(self.environment, location):
-            return f"{ENVIRONMENT_PREFIX}{'__'.join(str(step) for step in location).upper()}"
+        keys = tuple(itertools.takewhile(lambda step: isinstance(step, str), location))
         path = _path(location)
+        if _has(self.sources.flags, keys):
+            return "--" + ".".join(map(str, keys)).replace("_", "-")
+        if _has(self.environment, keys):
+            variable = ENVIRONMENT_PREFIX + "__".join(map(str, keys)).upper()
+            return variable if keys == location else f"{variable}: {path}"
         if self.file is None:
             return path
         return f"{self.file.path}:{self.file.line_of(location)}: {path}"
 
 
-def _has(tree: Any, location: _Location) -> bool:  # noqa: ANN401  a tree of plain values
-    for step in location:
-        if isinstance(tree, Mapping) and step in tree:
-            tree = tree[step]
-        else:
-            return isinstance(step, int) and not isinstance(tree, Mapping)
+def _has(tree: Any, keys: _Location) -> bool:  # noqa: ANN401  a tree of plain values
+    for key in keys:
+        if not isinstance(tree, Mapping) or key not in tree:
+            return False
+        tree = tree[key]
     return True
 
 
@@ -183,6 +171,7 @@ _MESSAGES = {
     "int_parsing": "write a whole number",
     "path_type": "write the path of a file",
     "string_too_short": "is empty: write a value or leave the key out",
+    "too_short": "is empty: write a value or leave the key out",
     "string_pattern_mismatch": "not a label name: write letters, digits and _, a letter first",
 }
 

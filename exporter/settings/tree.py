@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from exporter.settings.kinds import (
     Duration,
@@ -209,11 +209,16 @@ class Target(Auth):
 class Web(Section):
     """The exporter's own HTTP server."""
 
-    listen_address: tuple[Listen, ...] = Field(
+    listen_address: Annotated[tuple[Listen, ...], NoDecode] = Field(
         default=(ListenAddress("", 10051),),
         description="Address to listen on, as in `:10051`; may be given several times.",
     )
     telemetry_path: PagePath = Field(default="/metrics", description="Path of the metrics page.")
+
+    @field_validator("listen_address", mode="before")
+    @classmethod
+    def _separated_by_commas(cls, given: object) -> object:
+        return given.split(",") if isinstance(given, str) else given
 
     @field_validator("listen_address")
     @classmethod
@@ -234,10 +239,10 @@ class Log(Section):
     """What the exporter says on standard error."""
 
     level: Literal["debug", "info", "warn", "error"] = Field(
-        default="info", description="Least severe level that is printed."
+        default="info", description="Least severe level that is printed: debug, info, warn or error."
     )
     format: Literal["logfmt", "json"] = Field(
-        default="logfmt", description="One line an event, in this form."
+        default="logfmt", description="Form of a log line: logfmt or json."
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -55,7 +56,8 @@ def bind(addresses: Iterable[ListenAddress]) -> list[socket.socket]:
         except OSError as error:
             for each in sockets:
                 each.close()
-            raise OSError(f"cannot listen on {address}: {error.strerror or error}") from error
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise OSError(f"cannot listen on {address}: {reason}") from error
     return sockets
 
 
@@ -79,6 +81,7 @@ async def serve_http(site: Site, sockets: list[socket.socket]) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        h11_max_incomplete_event_size=16 * 1024,
         limit_concurrency=MAX_CONNECTIONS,
         timeout_keep_alive=75,  # longer than most scrape intervals
         timeout_graceful_shutdown=_DRAIN_SECONDS,

@@ -1,0 +1,132 @@
+"""Write docs/metrics.md from the catalogue and docs/configuration.md from the settings tree.
+
+`make docs` runs it; tests/test_docs.py fails when a page is out of date.
+"""
+
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from exporter.metrics.catalogue import CATALOGUE
+from exporter.metrics.own import OwnMetrics
+from exporter.settings.flags import Leaf, leaves, section_of
+from exporter.settings.tree import Target
+
+FOLDER = Path(__file__).parent
+
+
+def metrics_page() -> str:
+    """Every metric, its type, labels and meaning."""
+    rows = [
+        (family.name, family.kind.value, ", ".join(("target", *family.labels)), family.help)
+        for family in CATALOGUE
+    ]
+    own = [
+        (_exposed(family.name, family.type), family.type, _own_labels(family.samples), family.documentation)
+        for family in OwnMetrics().registry.collect()
+    ]
+    return f"""# Metrics
+
+Generated from `exporter/metrics/catalogue.py` by `make docs`; do not edit.
+
+Every series of a target carries `target`, the configured name, and that target's own `labels`. A field that
+a server's version does not have is absent, not 0. When a poll fails, `redis_up` is 0, `redis_target_state`
+says why, the `redis_connection_exporter_*` series of that target stay, and all its other series go: no old
+number is ever served. Values are those of the last poll (`poll.interval`), not of the moment of the scrape;
+`redis_connection_exporter_last_success_timestamp_seconds` tells their age.
+
+## Targets
+
+{_table(("Metric", "Type", "Labels", "Meaning"), rows)}
+## The exporter itself
+
+{_table(("Metric", "Type", "Labels", "Meaning"), own)}"""
+
+
+def _exposed(name: str, kind: str) -> str:
+    return f"{name}_total" if kind == "counter" else name
+
+
+def _own_labels(samples: list[typing.Any]) -> str:
+    return ", ".join(samples[0].labels) if samples else ""
+
+
+def configuration_page() -> str:
+    """Every setting: key, flag, variable, default and meaning."""
+    rows = [
+        (leaf.key, _flag(leaf), f"`{leaf.variable}`", _default(leaf.field), leaf.field.description or "")
+        for leaf in leaves()
+    ]
+    targets = [
+        (key, _kind_default(field), field.description or "") for key, field in _target_fields(Target, "")
+    ]
+    return f"""# Configuration
+
+Generated from `exporter/settings/tree.py` by `make docs`; do not edit.
+
+One tree of settings is read from flags, environment variables and a YAML file (`--config.file`, or
+`EXPORTER_CONFIG__FILE`). Flags win over variables, variables over the file, the file over defaults. Unknown
+keys and bad values are refused, all of them at once: `redis-connection-exporter check-config FILE` names each
+with its line and path. A commented example is `config/exporter.yaml`.
+
+Durations are written as in Prometheus: `500ms`, `5s`, `1m30s`. A list in a variable is written with commas.
+SIGHUP or `POST /-/reload` reads everything again; a faulty file leaves the old settings in force, and
+connections of unchanged targets stay open. Only `web.listen_address` needs a restart.
+
+Passwords are given in the file, in a variable, or best in a `password_file`, which is read again at each
+connect. They are refused on the command line and in URLs, and shown nowhere.
+
+## Settings
+
+{_table(("Key", "Flag", "Variable", "Default", "Meaning"), rows)}
+## Targets
+
+`targets` is a list in the file; `EXPORTER_TARGETS` holds it as JSON. URLs on the command line are added to
+it.
+
+{_table(("Key of a target", "Default", "Meaning"), targets)}"""
+
+
+def _flag(leaf: Leaf) -> str:
+    return "none, it is a secret" if leaf.secret else f"`{leaf.flag}`"
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.get_default(call_default_factory=True, validated_data={})
+    if value is PydanticUndefined:
+        return "required"
+    if value is None or value in ("", {}, ()):
+        return ""
+    return f"`{', '.join(map(str, value)) if isinstance(value, tuple) else str(value).lower()}`"
+
+
+def _kind_default(field: FieldInfo) -> str:
+    return "" if section_of(field) else _default(field)
+
+
+def _target_fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
+    fields = sorted(model.model_fields.items(), key=lambda item: item[0] not in ("name", "url"))
+    for name, field in fields:
+        section = section_of(field)
+        if section is None:
+            yield prefix + name, field
+        else:
+            yield from _target_fields(section, f"{prefix}{name}.")
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for first, *rest in rows:
+        lines.append("| " + " | ".join([f"`{first}`", *(cell.replace("|", "\\|") for cell in rest)]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"metrics.md": metrics_page, "configuration.md": configuration_page}
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (FOLDER / name).write_text(page())

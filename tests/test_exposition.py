@@ -1,0 +1,171 @@
+"""From watches to pages: every byte of one canonical page, and what no page may do."""
+
+import asyncio
+import gzip
+import subprocess
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+from prometheus_client import Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from exporter.analyse.slots import count_slots
+from exporter.board import Board
+from exporter.metrics.catalogue import CATALOGUE
+from exporter.metrics.exposition import Pages
+from exporter.metrics.negotiation import Format
+from exporter.metrics.own import OwnMetrics
+from exporter.metrics.spec import Family, Field, Kind
+from exporter.model import Access, Outage, Reading, State, Target
+from exporter.parse.info import parse_info
+from exporter.settings.kinds import parse_redis_url
+from tests.conftest import need_program
+
+DATA = Path(__file__).parent / "data"
+PARSERS: dict[Format, Callable[[str], Iterable[Metric]]] = {
+    Format.TEXT_0_0_4: parse_text,
+    Format.TEXT_1_0_0: parse_text,
+    Format.OPENMETRICS_1_0_0: parse_openmetrics,
+}
+
+
+class _NoOwnMetrics(OwnMetrics):
+    """The exporter's own metrics tell of this very process; the golden page leaves them out."""
+
+    def text(self) -> bytes:
+        return b""
+
+    openmetrics = text
+
+
+def _target(name: str, **labels: str) -> Target:
+    return Target(name, Access(parse_redis_url(f"redis://{name}")), tuple(sorted(labels.items())))
+
+
+def _reading(capture: str, at: float) -> Reading:
+    info = parse_info((DATA / f"info-{capture}.txt").read_bytes())
+    slots = count_slots(info, limit=10000, known_nodes=None)
+    return Reading(at, 0.0015, info, slots, frozenset({"client|setname"}))
+
+
+def canonical(own: OwnMetrics | None = None) -> Pages:
+    """Two engines, one outage, one target that was never polled."""
+    board = Board()
+    pages = Pages(board, own or _NoOwnMetrics())
+    targets = (_target("orders", team="checkout"), _target("cache"), _target("gone"), _target("new"))
+    board.set_targets(targets)
+    pages.set_targets()
+    board.record("orders", _reading("debian13-valkey", 1_800_000_000.25), 1)
+    board.record("cache", _reading("pypi-redis-5.0", 1_800_000_001.5), 2)
+    board.record("gone", _reading("system-redis", 1_799_999_000.0), 1)
+    board.record("gone", Outage(1_800_000_002.0, 2.0, State.TIMEOUT, "no answer"), 2)
+    for target in targets:
+        pages.update(target.name)
+    return pages
+
+
+def page(form: Format, pages: Pages | None = None) -> str:
+    made = asyncio.run((pages or canonical()).page(form))
+    assert gzip.decompress(made.packed) == made.plain
+    return made.plain.decode()
+
+
+@pytest.mark.parametrize("form", Format)
+def test_the_whole_page_is_the_golden_one(form: Format) -> None:
+    golden = DATA / f"page-{form.name.lower()}.txt"
+    made = page(form)
+    if not golden.exists():
+        golden.write_text(made)
+        pytest.fail(f"wrote {golden.name}: read it, then run again")
+    assert made == golden.read_text(), f"if the change is meant, delete {golden.name} and run again"
+
+
+@pytest.mark.parametrize("form", Format)
+def test_the_reference_parser_reads_back_every_sample(form: Format) -> None:
+    text = page(form, canonical(OwnMetrics()))
+    families = list(PARSERS[form](text))
+    samples = [sample for family in families for sample in family.samples]
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert len(samples) == len(lines)
+    identities = [(sample.name, tuple(sorted(sample.labels.items()))) for sample in samples]
+    assert len(identities) == len(set(identities)), "no series stands twice"
+    types = {family.name: family.type for family in families}
+    assert types["redis_up"] == "gauge"
+    assert types["redis_rejected_connections"] == "counter"
+
+
+def test_promtool_accepts_the_golden_page() -> None:
+    checked = subprocess.run(
+        [need_program("promtool"), "check", "metrics"],
+        input=page(Format.TEXT_0_0_4).encode(),
+        capture_output=True,
+        check=False,
+    )
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
+
+
+def test_after_a_failed_poll_only_the_state_and_the_exporters_own_series_remain() -> None:
+    names = {
+        sample.name
+        for family in parse_text(page(Format.TEXT_0_0_4))
+        for sample in family.samples
+        if sample.labels["target"] == "gone"
+    }
+    assert all(
+        name.startswith(("redis_up", "redis_target_state", "redis_connection_exporter_")) for name in names
+    )
+    assert "redis_connection_exporter_last_success_timestamp_seconds" in names
+
+
+def test_exactly_one_state_of_every_target_is_one() -> None:
+    (states,) = (f for f in parse_text(page(Format.TEXT_0_0_4)) if f.name == "redis_target_state")
+    for target in ("orders", "cache", "gone", "new"):
+        values = [sample.value for sample in states.samples if sample.labels["target"] == target]
+        assert sum(values) == 1
+        assert len(values) == len(State)
+
+
+@pytest.mark.parametrize("name", ['a"b', "a\\b", "a,b}", "ünï", "{}", "x" * 200])
+def test_any_name_that_settings_allow_survives_the_page(name: str) -> None:
+    board = Board()
+    pages = Pages(board, _NoOwnMetrics())
+    board.set_targets((Target(name, Access(parse_redis_url("redis://h"))),))
+    pages.set_targets()
+    (up,) = (f for f in parse_text(page(Format.TEXT_0_0_4, pages)) if f.name == "redis_up")
+    assert up.samples[0].labels == {"target": name}
+
+
+def test_a_page_is_made_once_for_each_generation_of_the_board() -> None:
+    pages = canonical()
+
+    async def twice() -> tuple[object, object]:
+        return tuple(await asyncio.gather(*(pages.page(Format.TEXT_0_0_4) for _ in range(2))))  # type: ignore[return-value]
+
+    first, second = asyncio.run(twice())
+    assert first is second
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "text", "labels", "fault"),
+    [
+        ("redisUp", Kind.GAUGE, "Help.", (), "snake_case"),
+        ("redis_things", Kind.COUNTER, "Help.", (), "_total"),
+        ("redis_things_total", Kind.GAUGE, "Help.", (), "_total"),
+        ("redis_wait_milliseconds", Kind.GAUGE, "Help.", (), "base units"),
+        ("redis_up", Kind.GAUGE, "Help", (), "sentence"),
+        ("redis_up", Kind.GAUGE, "Two\nlines.", (), "one plain line"),
+        ("redis_up", Kind.GAUGE, "Help.", ("instance",), "reserved"),
+    ],
+)
+def test_a_family_that_breaks_a_naming_rule_cannot_be_declared(
+    name: str, kind: Kind, text: str, labels: tuple[str, ...], fault: str
+) -> None:
+    with pytest.raises(ValueError, match=fault):
+        Family(name, kind, text, Field(b"x"), labels)
+
+
+def test_the_catalogue_names_each_info_field_once() -> None:
+    fields = [family.source.name for family in CATALOGUE if isinstance(family.source, Field)]
+    assert len(fields) == len(set(fields))

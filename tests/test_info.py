@@ -1,0 +1,141 @@
+"""INFO replies as servers really send them, and as nobody should."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.analyse.slots import count_slots, peak, recent
+from exporter.metrics.catalogue import CATALOGUE
+from exporter.metrics.spec import Field
+from exporter.parse import ReplyError
+from exporter.parse.info import parse_cluster_known_nodes, parse_info
+
+CAPTURES = sorted((Path(__file__).parent / "data").glob("info-*.txt"))
+
+
+def slow_parse(reply: bytes) -> dict[bytes, bytes]:
+    """The obvious parser: line by line, a number is digits with at most one point inside."""
+    numbers = {}
+    for line in reply.split(b"\r\n"):
+        name, colon, value = line.partition(b":")
+        whole, point, fraction = value.partition(b".")
+        digits = (
+            whole.isdigit()
+            and len(whole) <= 20
+            and (not point or (fraction.isdigit() and len(fraction) <= 20))
+        )
+        if colon and digits and re.fullmatch(rb"[a-z][a-z0-9_]*", name):
+            numbers[name] = value
+    return numbers
+
+
+@pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: path.stem)
+def test_a_captured_reply_gives_the_numbers_that_the_obvious_parser_gives(capture: Path) -> None:
+    reply = capture.read_bytes()
+    info = parse_info(reply)
+    assert dict(info.numbers) == slow_parse(reply)
+    assert info.count(b"connected_clients") is not None
+    assert info.version >= (5, 0)
+
+
+def test_every_version_is_captured_and_every_field_of_the_catalogue_is_in_one_of_them() -> None:
+    assert len(CAPTURES) >= 5
+    seen = {name for capture in CAPTURES for name in parse_info(capture.read_bytes()).numbers}
+    wanted = {family.source.name for family in CATALOGUE if isinstance(family.source, Field)}
+    newer_than_our_servers = {b"acl_access_denied_tls_cert", b"used_active_time_main_thread"}
+    assert wanted - seen == newer_than_our_servers
+
+
+def test_a_version_is_no_number() -> None:
+    info = parse_info(b"# Server\r\nredis_version:7.0.15\r\nconnected_clients:1\r\n")
+    assert b"redis_version" not in info.numbers
+    assert info.version == (7, 0, 15)
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"-1", b"1e5", b"nan", b"0x1", b"1.", b".5", b"9" * 400, b"1 2", "٣".encode()]
+)
+def test_a_value_that_prometheus_might_refuse_is_left_out(value: bytes) -> None:
+    info = parse_info(b"# Clients\r\nconnected_clients:1\r\nblocked_clients:" + value + b"\r\n")
+    assert dict(info.numbers) == {b"connected_clients": b"1"}
+
+
+def test_texts_with_anything_but_printable_ascii_are_left_out() -> None:
+    info = parse_info(
+        b'# R\r\nrole:ma\nster\r\nredis_mode:\xff\r\nconnected_clients:1\r\nredis_version:7"\\x\r\n'
+    )
+    assert info.texts == {"redis_version": '7"\\x'}
+
+
+@pytest.mark.parametrize(
+    "reply", [b"", b"connected_clients", b"# Clients\r\nblocked_clients:1\r\n", b"\xff" * 99]
+)
+def test_a_reply_without_clients_is_an_error(reply: bytes) -> None:
+    with pytest.raises(ReplyError, match="connected_clients"):
+        parse_info(reply)
+
+
+@given(st.lists(st.tuples(st.sampled_from([b"a", b"used", b"x_1"]), st.binary(max_size=12)), max_size=8))
+def test_whatever_a_server_sends_the_fast_parser_agrees_with_the_obvious_one(
+    fields: list[tuple[bytes, bytes]],
+) -> None:
+    lines = [b"# Section", b"connected_clients:1", *(name + b":" + value for name, value in fields)]
+    reply = b"\r\n".join(lines) + b"\r\n"
+    for name, value in parse_info(reply).numbers.items():
+        assert re.fullmatch(rb"[0-9]+(\.[0-9]+)?", value)
+        if not any(b"\n" in value or b"\r" in value for _, value in fields):
+            assert slow_parse(reply)[name] == value
+
+
+def test_io_threads_are_read_in_order() -> None:
+    threads = b"io_thread_0:clients=2,reads=1,writes=1\r\nio_thread_1:clients=3,reads=0,writes=0\r\n"
+    reply = b"# Clients\r\nconnected_clients:5\r\n# Threads\r\n" + threads
+    assert parse_info(reply).io_thread_clients == (2, 3)
+
+
+def _info(**fields: int) -> bytes:
+    return b"# X\r\n" + b"".join(f"{name}:{value}\r\n".encode() for name, value in fields.items())
+
+
+@pytest.mark.parametrize(
+    ("fields", "limit", "known_nodes", "expected"),
+    [
+        ({"connected_clients": 4, "cluster_connections": 4, "maxclients": 8}, None, None, (8, 8)),
+        ({"connected_clients": 3, "connected_slaves": 1, "maxclients": 4}, None, None, (4, 4)),
+        ({"connected_clients": 5}, 10, None, (5, 10)),
+        ({"connected_clients": 5, "maxclients": 7}, 10, None, (5, 7)),
+        ({"connected_clients": 5, "max_clients": 7}, None, None, (5, 7)),
+        ({"connected_clients": 5}, None, 4, (11, None)),
+        ({"connected_clients": 5, "maxclients": 4294967295}, None, None, (5, None)),
+        ({"connected_clients": 5, "maxclients": 0}, None, None, (5, None)),
+    ],
+)
+def test_slots_are_counted_as_the_server_counts_them(
+    fields: dict[str, int], limit: int | None, known_nodes: int | None, expected: tuple[int, int | None]
+) -> None:
+    slots = count_slots(parse_info(_info(**fields)), limit=limit, known_nodes=known_nodes)
+    assert (slots.used, slots.limit) == expected
+
+
+def test_full_is_from_the_limit_on_and_never_without_one() -> None:
+    def slots(used: int, limit: int) -> bool:
+        return count_slots(
+            parse_info(_info(connected_clients=used)), limit=limit or None, known_nodes=None
+        ).full
+
+    assert [slots(9, 10), slots(10, 10), slots(11, 10), slots(11, 0)] == [False, True, True, False]
+
+
+def test_a_peak_lasts_for_the_window_and_no_longer() -> None:
+    samples = recent(recent(recent((), 0, 98, 60), 30, 5, 60), 59, 6, 60)
+    assert peak(samples) == 98
+    assert peak(recent(samples, 60, 7, 60)) == 7
+    assert peak(()) is None
+
+
+def test_cluster_info_tells_its_nodes_or_nothing() -> None:
+    assert parse_cluster_known_nodes(b"cluster_state:ok\r\ncluster_known_nodes:6\r\n") == 6
+    assert parse_cluster_known_nodes(b"cluster_state:ok\r\n") is None

@@ -1,0 +1,260 @@
+"""What is used of redis-py, pinned; and a connection that never mixes up replies."""
+
+import asyncio
+import contextlib
+import socket
+import time
+import warnings
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.link import Link, LinkError
+from exporter.model import Access, Outage, Reading, State, Target
+from exporter.poll import Pace, poll_once
+from exporter.settings.kinds import parse_redis_url
+from tests.conftest import StartServer
+from tests.crowd import crowd
+
+LOOPS: tuple[Callable[[Coroutine[Any, Any, Any]], Any], ...] = (uvloop.run, asyncio.run)
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def _target(port: int, **access: Any) -> Target:
+    return Target("t", Access(parse_redis_url(f"redis://127.0.0.1:{port}"), **access))
+
+
+async def _observe(target: Target, link: Link, timeout: float = 2.0) -> Reading | Outage:
+    return await poll_once(target, link, timeout)
+
+
+def _with_fake(serve: Serve, use: Callable[[Target], Awaitable[None]]) -> None:
+    """Run a fake server of a few lines, for answers that no real server can be made to give."""
+
+    async def main() -> None:
+        conversations: set[asyncio.Task[None]] = set()
+
+        async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            conversations.add(task)
+            try:
+                with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+                    await serve(reader, writer)
+            finally:
+                writer.transport.abort()
+
+        server = await asyncio.start_server(converse, "127.0.0.1", 0)
+        async with server:
+            await use(_target(server.sockets[0].getsockname()[1]))
+            for task in conversations:
+                task.cancel()
+            await asyncio.gather(*conversations)
+
+    uvloop.run(main())
+
+
+@pytest.mark.parametrize("run", LOOPS, ids=["uvloop", "asyncio"])
+def test_a_hundred_refusals_are_a_hundred_times_at_limit_and_one_attempt_each(
+    run: Callable[[Any], Any], start_server: StartServer
+) -> None:
+    server = start_server("--maxclients", "10")
+    target = _target(server.port, password="sent before the refusal is read")
+
+    async def main() -> None:
+        link = Link(target.access)
+        for _ in range(100):
+            observation = await _observe(target, link)
+            assert observation.state is State.AT_LIMIT, observation
+        assert link.connects == 100
+
+    with crowd(server.port) as clients:
+        clients.fill()
+        run(main())
+
+
+@pytest.mark.parametrize("run", LOOPS, ids=["uvloop", "asyncio"])
+def test_the_link_closes_without_a_trace(run: Callable[[Any], Any], start_server: StartServer) -> None:
+    server = start_server()
+    target = _target(server.port)
+
+    async def main() -> None:
+        link = Link(target.access)
+        assert isinstance(await _observe(target, link), Reading)
+        link.close()
+        link.close()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run(main())
+
+
+def test_redis_py_sends_nothing_of_its_own() -> None:
+    seen = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.read(4096))
+        writer.close()
+
+    async def use(target: Target) -> None:
+        await _observe(target, Link(target.access))
+
+    _with_fake(serve, use)
+    assert seen == [b"*1\r\n$4\r\nINFO\r\n"]
+
+
+def test_a_cancelled_poll_closes_the_connection_so_no_later_command_reads_its_reply() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serve.count += 1  # type: ignore[attr-defined]
+        number = serve.count  # type: ignore[attr-defined]
+        while await reader.read(4096):
+            await asyncio.sleep(0.2 if number == 1 else 0)
+            body = b"# Clients\r\nconnected_clients:%d\r\n" % number
+            writer.write(b"$%d\r\n%b\r\n" % (len(body), body))
+        writer.close()
+
+    serve.count = 0  # type: ignore[attr-defined]
+
+    async def use(target: Target) -> None:
+        link = Link(target.access)
+        task = asyncio.ensure_future(_observe(target, link))
+        while not serve.count:  # type: ignore[attr-defined]
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        observation = await _observe(target, link)
+        assert isinstance(observation, Reading)
+        assert observation.slots.used == 2, "the reply of the second connection"
+        slow = Link(target.access)
+        serve.count = 0  # type: ignore[attr-defined]
+        assert (await _observe(target, slow, 0.05)).state is State.TIMEOUT
+        observation = await _observe(target, slow)
+        assert isinstance(observation, Reading)
+        assert observation.slots.used == 2
+        link.close()
+        slow.close()
+
+    _with_fake(serve, use)
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        (b"-NOAUTH Authentication required.\r\n", State.AUTH),
+        (b"-NOPERM this user has no permissions to run the 'info' command\r\n", State.NOPERM),
+        (b"-LOADING Redis is loading the dataset in memory\r\n", State.LOADING),
+        (b"-BUSY Redis is busy running a script.\r\n", State.BUSY),
+        (b"-DENIED Redis is running in protected mode\r\n", State.REFUSED),
+        (b"-ERR max number of clients reached\r\n", State.AT_LIMIT),
+        (b"-ERR max number of clients + cluster connections reached\r\n", State.AT_LIMIT),
+        (b"-ERR unknown command 'INFO'\r\n", State.NOPERM),
+        (b"-ERR something new\r\n", State.PROTOCOL),
+        (b"$5\r\nhello\r\n", State.PROTOCOL),
+        (b"$-1\r\n", State.PROTOCOL),
+        (b"$99999999999999999999\r\n", State.PROTOCOL),
+        (b"$1000000000\r\n", State.PROTOCOL),
+        (b"$x\r\n", State.PROTOCOL),
+        (b"*99999999\r\n", State.PROTOCOL),
+        (b"*1\r\n" * 50, State.PROTOCOL),
+        (b":5\r\n", State.PROTOCOL),
+        (b"+OK\r\n", State.PROTOCOL),
+        (b"%1\r\n+a\r\n+b\r\n", State.PROTOCOL),
+        (b"\x15\x03\x01\x00\x02\x02\x50\r\n", State.PROTOCOL),
+        (b"x" * 100_000, State.PROTOCOL),
+        (b"$20\r\nhalf", State.PROTOCOL),
+        (b"", State.UNREACHABLE),
+    ],
+)
+def test_whatever_is_answered_has_one_state(answer: bytes, state: State) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(4096)
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    async def use(target: Target) -> None:
+        link = Link(target.access)
+        observation = await _observe(target, link)
+        assert observation.state is state
+        assert isinstance(observation, Outage)
+        assert observation.detail.isprintable()
+
+    _with_fake(serve, use)
+
+
+@given(st.binary(max_size=200))
+def test_whatever_is_answered_is_a_reading_or_an_outage_and_never_an_exception(answer: bytes) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(4096)
+        writer.write(answer)
+        writer.close()
+
+    async def use(target: Target) -> None:
+        link = Link(target.access)
+        assert isinstance(await _observe(target, link, 1), Reading | Outage)
+        link.close()
+
+    _with_fake(serve, use)
+
+
+def test_a_server_that_repeats_our_password_in_an_error_does_not_get_it_into_the_log() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(4096)
+        writer.write(b"+OK\r\n")
+        await reader.read(4096)
+        writer.write(b"-ERR your password is hunter2, is it not\r\n")
+        await reader.read()
+
+    async def use(target: Target) -> None:
+        target = Target("t", Access(target.access.url, password="hunter2"))
+        link = Link(target.access)
+        observation = await _observe(target, link)
+        assert isinstance(observation, Outage)
+        assert observation.detail == "ERR your password is ***, is it not"
+        link.close()
+
+    _with_fake(serve, use)
+
+
+def test_nothing_listening_is_refused_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+    async def main() -> None:
+        target = _target(port)
+        started = time.monotonic()
+        observation = await _observe(target, Link(target.access))
+        assert observation.state is State.REFUSED
+        assert time.monotonic() - started < 1, "no retries"
+
+    uvloop.run(main())
+
+
+def test_a_missing_password_file_is_an_auth_problem_with_its_reason() -> None:
+    async def main() -> None:
+        link = Link(Access(parse_redis_url("redis://127.0.0.1:1"), password_file=Path("/nowhere")))
+        with pytest.raises(LinkError, match="password_file cannot be read: No such file") as caught:
+            await link.info()
+        assert caught.value.state is State.AUTH
+
+    uvloop.run(main())
+
+
+@pytest.mark.parametrize(("interval", "timeout"), [(5.0, 2.0), (1.0, 0.01), (60.0, 59.0), (1.0, 0.999)])
+def test_polls_are_never_closer_than_the_interval_and_never_older_than_interval_and_timeout(
+    interval: float, timeout: float
+) -> None:
+    pace = Pace(interval, timeout)
+    gaps = [0.3 * timeout + pace.next_delay(0.3 * timeout) for _ in range(1000)]
+    assert min(gaps) >= interval - 1e-9
+    assert max(gaps) <= interval + timeout / 2 + 1e-9
+    assert max(gaps) <= 1.1 * interval + 1e-9
+    assert len(set(gaps)) > 900, "jittered"
+    assert pace.next_delay(10 * interval) == 0

@@ -1,0 +1,279 @@
+"""Settings from every source, and every fault at once with its path and what to write instead."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.discover.configured import configured_targets
+from exporter.settings import ConfigError, Settings, Sources, load
+from exporter.settings.kinds import (
+    RedisUrl,
+    format_duration,
+    parse_duration,
+    parse_listen_address,
+    parse_redis_url,
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_variables_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("EXPORTER_"):
+            monkeypatch.delenv(name)
+
+
+def _load(text: str, folder: Path, **sources: Any) -> Settings:
+    file = folder / "exporter.yaml"
+    file.write_text(text)
+    return load(Sources(file, **sources))
+
+
+def _faults(text: str, folder: Path, **sources: Any) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        _load(text, folder, **sources)
+    return [str(fault).replace(str(folder / "exporter.yaml"), "FILE") for fault in caught.value.faults]
+
+
+def test_one_url_is_a_whole_configuration() -> None:
+    settings = load(Sources(urls=("redis://10.0.0.1",)))
+    assert settings.targets[0].name == "10.0.0.1:6379"
+    assert (settings.poll.interval, settings.poll.timeout) == (5.0, 2.0)
+    assert [str(address) for address in settings.web.listen_address] == [":10051"]
+
+
+def test_flags_win_over_variables_variables_over_the_file_and_the_file_over_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "poll: {interval: 11s, timeout: 3s}\nlog: {level: warn}\ntargets: [{url: redis://a}]"
+    monkeypatch.setenv("EXPORTER_POLL__INTERVAL", "12s")
+    monkeypatch.setenv("EXPORTER_LOG__LEVEL", "error")
+    settings = _load(text, tmp_path, flags={"poll": {"interval": "13s"}})
+    assert (settings.poll.interval, settings.poll.timeout) == (13.0, 3.0)
+    assert (settings.log.level, settings.log.format) == ("error", "logfmt")
+
+
+def test_urls_on_the_command_line_are_added_to_the_targets_of_the_file(tmp_path: Path) -> None:
+    settings = _load("targets: [{name: a, url: redis://a}]", tmp_path, urls=("redis://b:1", "unix:///c"))
+    assert [target.name for target in settings.targets] == ["a", "b:1", "/c"]
+
+
+def test_targets_and_lists_can_come_from_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXPORTER_TARGETS", '[{"name": "a", "url": "redis://a", "max_clients": 5}]')
+    monkeypatch.setenv("EXPORTER_WEB__LISTEN_ADDRESS", ":1,[::1]:2")
+    settings = load(Sources())
+    assert settings.targets[0].max_clients == 5
+    assert [str(address) for address in settings.web.listen_address] == [":1", "[::1]:2"]
+
+
+def test_the_file_can_be_named_by_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x.yaml").write_text("targets: [{url: redis://a}]")
+    monkeypatch.setenv("EXPORTER_CONFIG__FILE", str(tmp_path / "x.yaml"))
+    assert load(Sources()).targets[0].name == "a:6379"
+
+
+def test_variables_that_mean_nothing_are_refused_but_those_of_kubernetes_services_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in (
+        "EXPORTER_SERVICE_HOST",
+        "EXPORTER_SERVICE_PORT_HTTP",
+        "EXPORTER_PORT",
+        "EXPORTER_PORT_1_TCP",
+    ):
+        monkeypatch.setenv(name, "tcp://10.0.0.1:1")
+    load(Sources(urls=("redis://a",)))
+    monkeypatch.setenv("EXPORTER_POL__INTERVAL", "1s")
+    monkeypatch.setenv("EXPORTER_POLL__INTERVL", "1s")
+    with pytest.raises(ConfigError) as caught:
+        load(Sources(urls=("redis://a",)))
+    assert [fault.where for fault in caught.value.faults] == [
+        "EXPORTER_POL__INTERVAL",
+        "EXPORTER_POLL__INTERVL",
+    ]
+
+
+def test_every_fault_is_reported_at_once_with_its_line_and_path(tmp_path: Path) -> None:
+    text = """\
+poll:
+  interval: 0s
+  jitter: 1s
+targets:
+  - name: a
+    url: redis://h
+  - name: a
+    url: redis://H:6379
+    pasword: x
+  - url: http://h
+    labels: {state: x, team: 1}
+  - {}
+log: {level: loud}
+"""
+    with pytest.raises(ValueError, match="not a URL of a Redis server") as not_a_url_error:
+        parse_redis_url("http://h")
+    not_a_url = str(not_a_url_error.value)
+    assert _faults(text, tmp_path) == [
+        "FILE:9: targets[1].pasword: unknown key: did you mean password?",
+        f"FILE:10: targets[2].url: {not_a_url}",
+        "FILE:11: targets[2].labels.team: not text: put it in quotes",
+        "FILE:12: targets[3].url: is missing",
+        "FILE:8: targets[1].url: targets[0] has the same url: write another name, and each server once",
+        "FILE:7: targets[1].name: targets[0] has the same name: write another name, and each server once",
+        "FILE:2: poll.interval: too short: write 1s or more",
+        "FILE:3: poll.jitter: unknown key: write one of interval, timeout",
+        "FILE:13: log.level: Input should be 'debug', 'info', 'warn' or 'error'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("poll: {interval: 2s, timeout: 2s}", "the timeout (2s) must be below the interval (2s)"),
+        ("poll: {timeout: 0s}", "no time at all"),
+        ("poll: {interval: 5}", "not a duration: write a number with its unit"),
+        ("poll: {interval: 999ms}", "too short"),
+        ("poll: 5s", "not a group of keys"),
+        ("web: {listen_address: []}", "no address to listen on: write :10051"),
+        ("web: {listen_address: ['10051']}", "not an address to listen on: write :10051"),
+        ("web: {listen_address: [':99999']}", "not a port"),
+        ("web: {telemetry_path: metrics}", "not a path of a page: write /metrics"),
+        ("web: {telemetry_path: /-/ready}", "the exporter has another page there"),
+        ("auth: {password: ''}", "is empty"),
+        ("auth: {password: 1234}", "not text: put it in quotes"),
+        ("unknown: 1", "unknown key"),
+        ("targets: {url: redis://h}", "not a list"),
+        ("targets: []", "no server to watch"),
+    ],
+)
+def test_a_bad_value_is_answered_with_what_to_write_instead(text: str, fault: str, tmp_path: Path) -> None:
+    whole = text if text.startswith("targets") else f"targets: [{{url: redis://h}}]\n{text}"
+    faults = _faults(whole, tmp_path)
+    assert len(faults) == 1
+    assert fault in faults[0]
+
+
+@pytest.mark.parametrize(
+    ("keys", "fault"),
+    [
+        ("url: redis://h, password: a, password_file: /b", "password: or password_file:, not both"),
+        ("url: redis://h, username: a", "a username needs a password"),
+        ("url: redis://h, tls: {ca_file: /x}", "write rediss:// instead"),
+        ("url: rediss://h, tls: {cert_file: /x}", "write cert_file: and key_file:"),
+        ("url: redis://h, labels: {state: x}", "taken by the exporter or Prometheus"),
+        ("url: redis://h, labels: {__x: x}", "taken by the exporter or Prometheus"),
+        ("url: redis://h, labels: {a-b: x}", "not a label name"),
+        ("url: redis://h, max_clients: 0", "greater than or equal to 1"),
+        ("url: redis://h, name: ''", "is empty"),
+        ('url: redis://h, name: "a\\nb"', "cannot be printed"),
+        ("url: 'redis://u:p@h'", "a URL carries no credentials here"),
+        ("url: 'redis://h?db=1'", "no options"),
+        ("url: redis://", "names no host"),
+        ("url: unix://relative", "starts at the root"),
+        ("url: redis://h/x", "ends behind its port"),
+        ("url: redis://h:x", "not a port"),
+        ("url: 'redis://[::1'", "not a host"),
+    ],
+)
+def test_a_bad_target_is_answered_with_what_to_write_instead(keys: str, fault: str, tmp_path: Path) -> None:
+    faults = _faults(f"targets: [{{{keys}}}]", tmp_path)
+    assert len(faults) == 1, faults
+    assert fault in faults[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("targets: [", "FILE:2: not YAML"),
+        ("targets:\n\t- x", "FILE:2: not YAML"),
+        ("poll: {}\npoll: {}\n", "FILE:2: a key stands twice in one group: write it once"),
+        ("- a\n- b", "FILE:1: not a group of keys"),
+        ("targets: [{url: redis://h, name: 2024-99-99}]", "FILE: not YAML: it holds a value"),
+    ],
+)
+def test_a_file_that_is_no_yaml_is_refused_with_the_line(text: str, fault: str, tmp_path: Path) -> None:
+    faults = _faults(text, tmp_path)
+    assert len(faults) == 1
+    assert faults[0].startswith(fault)
+
+
+def test_a_file_that_is_not_there_or_not_text_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nothing\.yaml: cannot be read: No such file"):
+        load(Sources(tmp_path / "nothing.yaml"))
+    (tmp_path / "latin.yaml").write_bytes(b"a: \xff")
+    with pytest.raises(ConfigError, match=r"latin\.yaml: is not UTF-8"):
+        load(Sources(tmp_path / "latin.yaml"))
+
+
+def test_an_empty_section_is_its_defaults(tmp_path: Path) -> None:
+    assert _load("poll:\nlog:\nauth:\ntargets: [{url: redis://h}]", tmp_path).poll.interval == 5.0
+
+
+def test_credentials_of_its_own_win_over_the_shared_ones_and_come_whole(tmp_path: Path) -> None:
+    text = """\
+auth: {username: all, password_file: /shared}
+targets:
+  - {url: redis://a}
+  - {url: redis://b, password: own}
+  - {url: redis://c, username: u, password_file: /own}
+"""
+    who = [target.access for target in configured_targets(_load(text, tmp_path))]
+    assert [(a.username, a.password, str(a.password_file)) for a in who] == [
+        ("all", None, "/shared"),
+        (None, "own", "None"),
+        ("u", None, "/own"),
+    ]
+    assert "own" not in repr(who[1])
+
+
+def test_what_the_config_page_shows_can_be_loaded_again(tmp_path: Path) -> None:
+    settings = _load("poll: {interval: 90s}\ntargets: [{url: 'valkeys://h:1', labels: {a: b}}]", tmp_path)
+    shown = yaml.safe_dump(settings.model_dump(mode="json", exclude_none=True))
+    assert _load(shown, tmp_path) == settings
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("500ms", 0.5), ("5s", 5), ("1m30s", 90), ("1.5h", 5400), ("2d", 172800)]
+)
+def test_durations_are_read_as_in_prometheus(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("bad", ["", "5", "5 s", "-5s", "s", "5x", "1e3s", 5, None, "\u0665s", "inf"])
+def test_anything_else_is_no_duration(bad: object) -> None:
+    with pytest.raises(ValueError, match="not a duration"):
+        parse_duration(bad)
+
+
+@given(st.integers(min_value=1, max_value=10**9))
+def test_a_written_duration_is_read_back(milliseconds: int) -> None:
+    assert parse_duration(format_duration(milliseconds / 1000)) == pytest.approx(milliseconds / 1000)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("redis://h", RedisUrl("h", 6379)),
+        ("valkey://h:1/", RedisUrl("h", 1, scheme="valkey")),
+        ("rediss://10.0.0.1:6380/0", RedisUrl("10.0.0.1", 6380, tls=True, scheme="rediss")),
+        ("redis://[::1]:1", RedisUrl("::1", 1)),
+        ("redis://[fe80::1%eth0]", RedisUrl("fe80::1%eth0", 6379)),
+        ("unix:///run/a%20b/r.sock", RedisUrl(path="/run/a b/r.sock", scheme="unix")),
+    ],
+)
+def test_urls_of_every_scheme_are_read_and_written_back(url: str, expected: RedisUrl) -> None:
+    assert parse_redis_url(url) == expected
+    assert parse_redis_url(str(expected)) == expected
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_url_or_an_error_that_does_not_repeat_it(text: str) -> None:
+    for parse in (parse_redis_url, parse_listen_address):
+        try:
+            parse(text)
+        except ValueError as error:
+            repeated = len(text) > 12 and text in str(error)
+            assert not repeated
