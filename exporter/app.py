@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from typing import Any
 
 import uvloop
 
@@ -25,7 +26,7 @@ from exporter.web.server import bind, serve_http
 
 # The first polls are spread by so much, so that hundreds of handshakes do not meet in one loop turn.
 _START_SPACING_SECONDS = 0.002
-_LAG_INTERVAL_SECONDS = 0.5
+_LAG_INTERVAL_SECONDS = 0.1
 _LAG_WINDOW_SECONDS = 60.0
 
 logger = logging.getLogger(NAME)
@@ -52,7 +53,7 @@ class Fleet:
         for name, (poller, task) in tuple(self._running.items()):
             target = wanted.get(name)
             if target is not None and target.access == poller.target.access:
-                poller.target, poller.pace = target, pace
+                poller.change(target, pace)
             else:
                 task.cancel()
                 del self._running[name]
@@ -62,13 +63,16 @@ class Fleet:
             task = self._tasks.create_task(poller.run(index * _START_SPACING_SECONDS), name=target.name)
             self._running[target.name] = poller, task
 
-    def expire(self, pace: Pace) -> None:
+    def expire(self) -> None:
         """Stop showing readings that should long have been replaced."""
-        for name in self._board.expire(time.time(), 2 * (pace.interval + pace.timeout)):
+        for name in self._board.expire(time.monotonic(), time.time()):
             self._pages.update(name)
 
-    def _report(self, name: str, observation: Observation, connects: int) -> None:
-        self._board.record(name, observation, connects)
+    def _report(self, poller: Poller, observation: Observation) -> None:
+        name = poller.target.name
+        self._board.record(
+            name, observation, poller.link.connects, now=time.monotonic(), patience=poller.pace.patience
+        )
         self._pages.update(name)
 
 
@@ -101,9 +105,7 @@ class Exporter:
             async with asyncio.TaskGroup() as tasks:
                 self._fleet = Fleet(tasks, self._board, self._pages)
                 self._apply()
-                site = Site(
-                    self._board, self._pages, lambda: self._settings, self.reload, self._before_reading
-                )
+                site = Site(self._board, self._pages, lambda: self._settings, self.reload, self._fleet.expire)
                 tasks.create_task(serve_http(site, sockets), name="http")
                 tasks.create_task(self._measure_lag(), name="lag")
                 tasks.create_task(self._obey_signals(), name="signals")
@@ -138,9 +140,6 @@ class Exporter:
         self._own.targets.set(len(self._settings.targets))
         self._fleet.watch(configured_targets(self._settings), self._pace)
 
-    def _before_reading(self) -> None:
-        self._fleet.expire(self._pace)
-
     async def _measure_lag(self) -> None:
         loop = asyncio.get_running_loop()
         samples: Samples = ()
@@ -153,6 +152,7 @@ class Exporter:
 
     async def _obey_signals(self) -> None:
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_log_loop_error)
         signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
         for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(each, signals.put_nowait, each)
@@ -162,6 +162,14 @@ class Exporter:
                 raise _Shutdown(received.name)
             with contextlib.suppress(ConfigError):  # logged where it was found
                 await self.reload()
+
+
+def _log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what no task was there to catch; a connection that ends badly is the business of its link alone."""
+    if isinstance(context.get("exception"), OSError):  # an SSLError is one too
+        logger.debug("connection ended badly", extra={"fields": {"detail": context.get("message")}})
+    else:
+        loop.default_exception_handler(context)
 
 
 def _shown(sock: socket.socket) -> str:

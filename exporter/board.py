@@ -1,6 +1,7 @@
 """The newest observation of every target, with what must outlive it: counts, peaks and the last reading."""
 
 import logging
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -14,7 +15,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """All that is known of one target at one moment."""
+    """All that is known of one target at one moment.
+
+    `samples` and `good_until`, the moment from which the observation is overdue, are in monotonic seconds:
+    a clock that is set right must neither hide a peak nor turn every target red.
+    """
 
     target: Target
     now: Observation | None = None
@@ -23,6 +28,7 @@ class Watch:
     connects: int = 0
     failures: Mapping[State, int] = field(default_factory=dict)
     samples: Samples = ()
+    good_until: float = math.inf
 
     @property
     def state(self) -> State:
@@ -39,20 +45,23 @@ class Watch:
         """The highest number of used slots among the polls of the last minute."""
         return peak(self.samples)
 
-    def after(self, observation: Observation, connects: int) -> "Watch":
-        """What is known after one more poll; `connects` counts our attempts to connect since the start."""
+    def after(self, observation: Observation, connects: int, now: float, patience: float) -> "Watch":
+        """What is known after one more poll, at a moment and for so many seconds (monotonic).
+
+        `connects` counts our attempts to connect since the target is watched.
+        """
         if isinstance(observation, Outage):
             state = observation.state
             failures = {**self.failures, state: self.failures.get(state, 0) + 1}
             return replace(self, now=observation, polls=self.polls + 1, connects=connects, failures=failures)
-        samples = recent(self.samples, observation.at, observation.slots.used, PEAK_WINDOW_SECONDS)
         return replace(
             self,
             now=observation,
             last_reading=observation,
             polls=self.polls + 1,
             connects=connects,
-            samples=samples,
+            samples=recent(self.samples, now, observation.slots.used, PEAK_WINDOW_SECONDS),
+            good_until=now + patience,
         )
 
 
@@ -82,28 +91,28 @@ class Board:
         self._watches = {target.name: _carried_over(old.get(target.name), target) for target in targets}
         self.generation += 1
 
-    def record(self, name: str, observation: Observation, connects: int) -> None:
-        """Take a poll's result, and log when the target's state has changed."""
+    def record(
+        self, name: str, observation: Observation, connects: int, *, now: float, patience: float
+    ) -> None:
+        """Take a poll's result, and log when the target's state has changed; for the arguments see Watch."""
         before = self._watches[name]
-        after = before.after(observation, connects)
+        after = before.after(observation, connects, now, patience)
         self._watches[name] = after
         self.generation += 1
         if after.state is not before.state:
             _log_change(before, after)
 
-    def expire(self, now: float, older_than: float) -> tuple[str, ...]:
-        """Turn readings older than so many seconds into outages, and name them.
+    def expire(self, now: float, at: float) -> tuple[str, ...]:
+        """Turn overdue readings into outages, and name them; `now` is monotonic, `at` Unix time.
 
-        A machine that was frozen would otherwise serve old numbers to the first scrape after it.
+        A process that was frozen would otherwise serve old numbers to the first scrape after it.
         """
         overdue = tuple(
-            watch
-            for watch in self._watches.values()
-            if watch.reading is not None and watch.reading.at < now - older_than
+            watch for watch in self._watches.values() if watch.reading is not None and watch.good_until < now
         )
         for watch in overdue:
-            outage = Outage(now, 0.0, State.TIMEOUT, "the last poll is overdue")
-            self.record(watch.target.name, outage, watch.connects)
+            outage = Outage(at, 0.0, State.TIMEOUT, "the last poll is overdue")
+            self.record(watch.target.name, outage, watch.connects, now=now, patience=0.0)
         return tuple(watch.target.name for watch in overdue)
 
 

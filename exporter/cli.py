@@ -1,5 +1,6 @@
 """The command line: subcommands, and the only place that decides exit codes."""
 
+import signal
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
@@ -81,6 +82,7 @@ def _serve(arguments: Sequence[str]) -> int:
     def read_settings() -> Settings:
         return load(sources)
 
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the loop listens, a reload must not end us
     from exporter import app  # noqa: PLC0415  the other commands start faster without it
 
     try:

@@ -23,10 +23,11 @@ from redis.exceptions import RedisError, ResponseError
 
 from exporter import NAME, __version__
 from exporter.model import Access, State
-from exporter.settings.tree import Tls
+from exporter.resolve import Resolver
 
-MAX_REPLY_BYTES = 64 * 1024 * 1024  # 65,000 clients need half of it; a flooding server must not get more
-_MAX_ITEMS = 1024
+# INFO is some 6 KB, with ten thousand databases 600 KB; a lying server must not fill our memory or loop.
+MAX_REPLY_BYTES = 1024 * 1024
+_MAX_ITEMS = 64
 _MAX_DETAIL = 200
 
 Reply = bytes | int | list["Reply"] | ResponseError | None
@@ -50,6 +51,7 @@ class _RawReplies:
 
     def __init__(self, socket_read_size: int) -> None:  # noqa: ARG002  redis-py gives it to every parser
         self._stream: asyncio.StreamReader | None = None
+        self._budget = MAX_REPLY_BYTES
 
     def on_connect(self, connection: Any) -> None:  # noqa: ANN401  redis-py's own untyped connection
         self._stream = connection._reader  # noqa: SLF001  as its own parsers do
@@ -58,6 +60,7 @@ class _RawReplies:
         self._stream = None
 
     async def read_response(self, disable_decoding: bool = False) -> Reply:  # noqa: FBT001, FBT002, ARG002
+        self._budget = MAX_REPLY_BYTES
         return await self._read(depth=0)
 
     async def _read(self, depth: int) -> Reply:
@@ -76,12 +79,19 @@ class _RawReplies:
             case b":":
                 return _whole(rest, -(2**63), 2**63)
             case b"$":
-                size = _whole(rest, -1, MAX_REPLY_BYTES)
-                return None if size < 0 else (await self._stream.readexactly(size + 2))[:-2]
+                size = _whole(rest, -1, self._budget)
+                return None if size < 0 else await self._body(line, size)
             case b"*" if depth < 2:  # noqa: PLR2004  nothing we ask nests deeper
                 size = _whole(rest, -1, _MAX_ITEMS)
                 return None if size < 0 else [await self._read(depth + 1) for _ in range(size)]
         raise _GarbageError
+
+    async def _body(self, line: bytes, size: int) -> bytes:
+        self._budget -= size
+        try:
+            return (await self._stream.readexactly(size + 2))[:-2] if self._stream is not None else b""
+        except asyncio.IncompleteReadError as error:  # its head was read, so the reply was cut in the middle
+            raise asyncio.IncompleteReadError(line + error.partial, error.expected) from None
 
 
 def _whole(digits: bytes, least: int, most: int) -> int:
@@ -105,20 +115,25 @@ def _file_age(path: Path | None) -> int:
     return path.stat().st_mtime_ns if path is not None else 0
 
 
-@lru_cache(maxsize=256)
-def _tls_context(tls: Tls, _ages: tuple[int, ...]) -> ssl.SSLContext:
+@lru_cache(maxsize=64)
+def _tls_context(
+    files: tuple[Path | None, ...],
+    _ages: tuple[int, ...],
+    insecure_skip_verify: bool,  # noqa: FBT001  keywords would make other keys of the cache
+) -> ssl.SSLContext:
     """Build a context, anew only when one of its files has changed: loading CAs takes milliseconds."""
-    context = ssl.create_default_context(cafile=tls.ca_file)
-    if tls.cert_file is not None:
-        context.load_cert_chain(tls.cert_file, tls.key_file)
-    if tls.insecure_skip_verify:
+    ca_file, cert_file, key_file = files
+    context = ssl.create_default_context(cafile=ca_file)
+    if cert_file is not None:
+        context.load_cert_chain(cert_file, key_file, password=lambda: "")  # never ask at a terminal
+    if insecure_skip_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
 
 
-def _new_connection(access: Access) -> AbstractConnection:
-    """Make a redis-py connection that, once connected, has sent nothing and will retry nothing."""
+def _new_connection(access: Access, address: str) -> AbstractConnection:
+    """Make a redis-py connection to one address; connecting, it sends nothing and retries nothing."""
     options: dict[str, Any] = {
         "protocol": 2,
         "parser_class": _RawReplies,
@@ -129,12 +144,12 @@ def _new_connection(access: Access) -> AbstractConnection:
     url, tls = access.url, access.tls
     if url.path:
         return UnixDomainSocketConnection(path=url.path, **options)
-    options |= {"host": url.host, "port": url.port}
+    options |= {"host": address, "port": url.port}
     if not url.tls:
         return Connection(**options)
     try:
-        ages = tuple(map(_file_age, (tls.ca_file, tls.cert_file, tls.key_file)))
-        context = _tls_context(tls, ages)
+        files = (tls.ca_file, tls.cert_file, tls.key_file)
+        context = _tls_context(files, tuple(map(_file_age, files)), tls.insecure_skip_verify)
     except OSError as error:  # ssl.SSLError is one too
         reason = error.strerror or "not PEM"
         raise LinkError(State.TLS, f"a TLS file cannot be used: {error.filename or reason}") from error
@@ -161,6 +176,7 @@ class Link:
 
     def __init__(self, access: Access) -> None:
         self._access = access
+        self._resolver = Resolver(access.url.host)
         self._secret: str | None = None
         self._connection: AbstractConnection | None = None
         self.introduced = False
@@ -186,10 +202,13 @@ class Link:
             reply = await self._ask("INFO")
         if isinstance(reply, bytes):
             return reply
-        self.close()
         if isinstance(reply, ResponseError):
-            raise self._refusal(reply, "INFO")
-        raise LinkError(State.PROTOCOL, "the answer to INFO is no text")
+            refusal = self._refusal(reply, "INFO")
+        else:
+            refusal = LinkError(State.PROTOCOL, "the answer to INFO is no text")
+        if refusal.state not in _PASSING:
+            self.close()
+        raise refusal
 
     async def ask_if_allowed(self, name: str, *command: str) -> Reply:
         """Ask on the open connection what a server may not know or this user may not ask; None then.
@@ -201,7 +220,8 @@ class Link:
             return None
         reply = await self._ask(*command)
         if isinstance(reply, ResponseError):
-            self.denied |= {name}
+            if _DENIAL.match(str(reply)):
+                self.denied |= {name}
             return None
         return reply
 
@@ -233,13 +253,22 @@ class Link:
             raise
 
     async def _open(self) -> None:
-        connection = _new_connection(self._access)
         self._secret = _password(self._access)
         self.introduced, self.denied = False, frozenset()
         self.connects += 1
-        self._connection = connection
-        with _as_link_errors(closed=State.AT_LIMIT if self._access.url.tls else State.UNREACHABLE):
-            await connection.connect()  # type: ignore[no-untyped-call]
+        with _as_link_errors(closed=State.UNREACHABLE):
+            addresses = (
+                ("",) if self._access.url.path else await self._resolver.addresses()
+            )  # a socket has none
+        for address in addresses:
+            self._connection = _new_connection(self._access, address)
+            try:
+                with _as_link_errors(closed=State.AT_LIMIT if self._access.url.tls else State.UNREACHABLE):
+                    await self._connection.connect()  # type: ignore[no-untyped-call]
+                break
+            except LinkError as error:
+                if error.state not in (State.REFUSED, State.UNREACHABLE) or address == addresses[-1]:
+                    raise
         if self._secret is not None:
             who = (self._access.username,) if self._access.username is not None else ()
             reply = await self._converse("AUTH", *who, self._secret)
@@ -265,15 +294,22 @@ class Link:
         text = str(reply)
         if "max number of clients" in text:
             return LinkError(State.AT_LIMIT, "max number of clients reached")
+        code = text.partition(" ")[0]
         if command == "AUTH":  # its error can repeat the password, as in "unknown command, with args ..."
-            return LinkError(State.AUTH, _auth_detail(text))
+            state = _CODES.get(code, State.AUTH)
+            return LinkError(
+                state, _auth_detail(text) if state is State.AUTH else f"AUTH was answered with {code}"
+            )
         if "unknown command" in text:
             return LinkError(State.NOPERM, f"the server does not know {command}: renamed or disabled")
-        state = _CODES.get(text.partition(" ")[0], State.PROTOCOL)
+        state = _CODES.get(code, State.PROTOCOL)
         shown = text.replace(self._secret, "***") if self._secret else text
         return LinkError(state, "".join(c if c.isprintable() else "?" for c in shown[:_MAX_DETAIL]))
 
 
+# The connection is good, and the slot that it holds may be the last one: it is kept.
+_PASSING = (State.BUSY, State.LOADING, State.NOPERM)
+_DENIAL = re.compile(r"NOPERM|ERR unknown (?:sub)?command|ERR Unknown subcommand", re.IGNORECASE)
 _CODES = {
     "NOAUTH": State.AUTH,
     "WRONGPASS": State.AUTH,

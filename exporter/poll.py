@@ -1,9 +1,10 @@
 """One target's loop: when to ask what, and one Observation from each poll."""
 
 import asyncio
+import contextlib
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from exporter.analyse.slots import count_slots
@@ -14,8 +15,6 @@ from exporter.parse.info import parse_cluster_known_nodes, parse_info
 
 _FIRST_WITH_LINKS, _FIRST_THAT_TELLS = (6, 0), (6, 2)
 
-Report = Callable[[str, Observation, int], None]
-
 
 @dataclass(frozen=True, slots=True)
 class Pace:
@@ -24,14 +23,18 @@ class Pace:
     interval: float
     timeout: float
 
-    def next_delay(self, took: float) -> float:
-        """Seconds to wait after a poll that took so long.
+    def gap(self, chance: float) -> float:
+        """Seconds between the starts of two polls, for a chance drawn from 0 to 1.
 
         The jitter only ever lengthens the interval, so there is at most one attempt per interval, and by at
         most half the timeout, so an observation is never older than interval + timeout.
         """
-        jitter = random.uniform(0, min(0.1 * self.interval, 0.5 * self.timeout))  # noqa: S311  no secret
-        return max(0.0, self.interval + jitter - took)
+        return self.interval + chance * min(0.1 * self.interval, 0.5 * self.timeout)
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which an observation should long have been replaced."""
+        return 2 * (self.interval + self.timeout)
 
 
 async def poll_once(target: Target, link: Link, timeout: float) -> Observation:  # noqa: ASYNC109
@@ -85,26 +88,40 @@ def _second_number(reply: Reply) -> int | None:
 
 
 class Poller:
-    """Polls one target for ever over one link. Target and pace may be swapped while it runs.
+    """Polls one target for ever over one link, and hands itself and each observation to `report`.
 
-    Reports the target's name, the observation, and how often it has tried to connect so far.
+    Target and pace may be changed while it runs.
     """
 
-    def __init__(self, target: Target, pace: Pace, report: Report) -> None:
+    def __init__(self, target: Target, pace: Pace, report: Callable[["Poller", Observation], None]) -> None:
         self.target = target
         self.pace = pace
         self.link = Link(target.access)
         self._report = report
+        self._changed = asyncio.Event()
 
-    async def run(
-        self, first_delay: float, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    ) -> None:
+    def change(self, target: Target, pace: Pace) -> None:
+        """Go on with other labels or another pace over the same connection, from now on."""
+        self.target, self.pace = target, pace
+        self._changed.set()
+
+    async def run(self, first_delay: float) -> None:
         """Poll until cancelled; anything but a LinkError or ReplyError is a bug and ends the process."""
         try:
-            await sleep(first_delay)
+            await asyncio.sleep(first_delay)
             while True:
+                started = time.monotonic()
                 observation = await poll_once(self.target, self.link, self.pace.timeout)
-                self._report(self.target.name, observation, self.link.connects)
-                await sleep(self.pace.next_delay(observation.took))
+                self._report(self, observation)
+                await self._rest(started)
         finally:
             self.link.close()
+
+    async def _rest(self, started: float) -> None:
+        """Wait until the next poll is due, by the pace that is in force then."""
+        chance = random.random()  # noqa: S311  no secret
+        while (left := started + self.pace.gap(chance) - time.monotonic()) > 0:
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._changed.wait()

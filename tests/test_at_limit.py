@@ -152,6 +152,26 @@ def test_started_at_the_limit_it_says_so_and_takes_the_first_slot_that_comes_fre
         assert time.monotonic() - freed < 2 * 1.1 + 0.5 + 1, "two intervals, one timeout, and a slow machine"
 
 
+def test_a_script_that_blocks_the_full_server_does_not_cost_the_held_slot(
+    start_server: StartServer, talk: Callable[[Server], redis.Redis], tmp_path: Path
+) -> None:
+    server = start_server("--maxclients", "10", "--lua-time-limit", "100")
+    control = talk(server)
+    url = f"redis://127.0.0.1:{server.port}"
+    with running_exporter(tmp_path, quick(target("one", url))) as daemon, crowd(server.port) as clients:
+        daemon.wait_for({"one": "ok"})
+        clients.fill()
+        daemon.wait_for({"one": "at_limit"})
+        clients.members[0].sendall(b"EVAL 'while true do end' 0\r\n")
+        daemon.wait_for({"one": "busy"})
+        control.script_kill()
+        scrape = daemon.wait_for({"one": "at_limit"})
+        assert scrape.get("redis_up", "one") == 1
+        connects = scrape.get("redis_connection_exporter_connects_total", "one")
+        timeouts = scrape.get("redis_connection_exporter_poll_failures_total", "one", reason="timeout")
+        assert connects == 1 or timeouts, "only a poll without any answer may give the connection up"
+
+
 def test_cut_off_at_the_limit_it_tells_the_state_from_the_refusal(
     start_server: StartServer, talk: Callable[[Server], redis.Redis], tmp_path: Path
 ) -> None:

@@ -169,7 +169,10 @@ def test_what_is_no_http_is_refused_and_harms_nobody(daemon: Daemon, request_byt
     assert daemon.ask("/-/healthy").status == 200
 
 
-def test_a_request_that_drips_in_is_cut_and_others_are_served_meanwhile(daemon: Daemon) -> None:
+@pytest.mark.parametrize(
+    "first", [b"", b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["first", "second"]
+)
+def test_a_request_that_drips_in_is_cut_and_others_are_served_meanwhile(daemon: Daemon, first: bytes) -> None:
     slow = socket.create_connection(("127.0.0.1", daemon.port))
     slow.settimeout(0.2)
     started = time.monotonic()
@@ -183,9 +186,12 @@ def test_a_request_that_drips_in_is_cut_and_others_are_served_meanwhile(daemon: 
         except OSError:
             return True
 
+    if first:
+        slow.sendall(first)
+        assert slow.recv(4096).startswith(b"HTTP/1.1 200")
     slow.sendall(b"GET /metrics HTTP/1.1\r\n")
     assert daemon.ask("/metrics").status == 200
-    eventually(cut, web_server.REQUEST_DEADLINE_SECONDS + 5)
+    eventually(cut, 2 * web_server.REQUEST_DEADLINE_SECONDS + 5)
     assert time.monotonic() - started > web_server.REQUEST_DEADLINE_SECONDS / 2
     slow.close()
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import threading
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Coroutine
@@ -169,6 +170,8 @@ def test_a_cancelled_poll_closes_the_connection_so_no_later_command_reads_its_re
         (b"\x15\x03\x01\x00\x02\x02\x50\r\n", State.PROTOCOL),
         (b"x" * 100_000, State.PROTOCOL),
         (b"$20\r\nhalf", State.PROTOCOL),
+        (b"$20\r\n", State.PROTOCOL),
+        (b"*64\r\n" + b"$1000000\r\n" + b"x" * 1_000_000 + b"\r\n" + b"$1000000\r\n", State.PROTOCOL),
         (b"", State.UNREACHABLE),
     ],
 )
@@ -185,6 +188,7 @@ def test_whatever_is_answered_has_one_state(answer: bytes, state: State) -> None
         assert observation.state is state
         assert isinstance(observation, Outage)
         assert observation.detail.isprintable()
+        link.close()
 
     _with_fake(serve, use)
 
@@ -223,6 +227,68 @@ def test_a_server_that_repeats_our_password_in_an_error_does_not_get_it_into_the
     _with_fake(serve, use)
 
 
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        (b"-WRONGPASS invalid username-password pair or user is disabled.\r\n", State.AUTH),
+        (b"-ERR invalid password\r\n", State.AUTH),
+        (b"-DENIED Redis is running in protected mode\r\n", State.REFUSED),
+        (b"-LOADING Redis is loading the dataset in memory\r\n", State.LOADING),
+        (b"-ERR max number of clients reached\r\n", State.AT_LIMIT),
+    ],
+)
+def test_a_refusal_in_place_of_the_answer_to_auth_keeps_its_meaning(answer: bytes, state: State) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(4096)
+        writer.write(answer)
+        await reader.read()
+
+    async def use(target: Target) -> None:
+        link = Link(Access(target.access.url, password="p"))
+        assert (await _observe(target, link)).state is state
+        link.close()
+
+    _with_fake(serve, use)
+
+
+def test_names_that_do_not_resolve_in_time_delay_no_other_target_and_no_exit(
+    monkeypatch: pytest.MonkeyPatch, start_server: StartServer
+) -> None:
+    server = start_server()
+    lookups: list[str] = []
+    over = threading.Event()
+    real = socket.getaddrinfo
+
+    def dead(host: str, *rest: Any, **options: Any) -> Any:
+        lookups.append(host)
+        if host.startswith("dead"):
+            over.wait(20)
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return real(host, *rest, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", dead)
+
+    async def main() -> None:
+        links = [Link(Access(parse_redis_url(f"redis://dead-{number}"))) for number in range(20)]
+        good = Target("good", Access(parse_redis_url(f"redis://localhost:{server.port}")))
+        link = Link(good.access)
+        for _ in range(2):
+            polls = (_observe(_target(1), each, 0.2) for each in links)
+            *bad, reading = await asyncio.gather(*polls, _observe(good, link, 2))
+            assert {each.state for each in bad} == {State.TIMEOUT}
+            assert isinstance(reading, Reading)
+            assert reading.took < 1
+            link.close()
+        assert lookups.count("dead-0") == 1, "one lookup at a time"
+        assert all(thread.daemon for thread in threading.enumerate() if thread.name.startswith("resolve"))
+
+    uvloop.run(main())
+    over.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("resolve"):
+            thread.join(5)
+
+
 def test_nothing_listening_is_refused_at_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -252,9 +318,7 @@ def test_polls_are_never_closer_than_the_interval_and_never_older_than_interval_
     interval: float, timeout: float
 ) -> None:
     pace = Pace(interval, timeout)
-    gaps = [0.3 * timeout + pace.next_delay(0.3 * timeout) for _ in range(1000)]
-    assert min(gaps) >= interval - 1e-9
-    assert max(gaps) <= interval + timeout / 2 + 1e-9
-    assert max(gaps) <= 1.1 * interval + 1e-9
-    assert len(set(gaps)) > 900, "jittered"
-    assert pace.next_delay(10 * interval) == 0
+    assert pace.gap(0) == interval
+    assert pace.gap(1) <= min(interval + timeout / 2, 1.1 * interval)
+    assert pace.gap(0) < pace.gap(0.5) < pace.gap(1), "jittered"
+    assert pace.patience > pace.gap(1) + timeout

@@ -42,6 +42,12 @@ TEXT, TEXT_1, OPENMETRICS = Format.TEXT_0_0_4, Format.TEXT_1_0_0, Format.OPENMET
         ("application/openmetrics-text;version=1.0.0;q=nan,text/plain;version=1.0.0;q=0.1", TEXT_1),
         ("application/openmetrics-text;version=1.0.0;q=2", TEXT),
         (";;;,,,=;q", TEXT),
+        ("text/plain;q=0, */*", OPENMETRICS),
+        ("text/plain;q=0.2, */*;q=0.9", OPENMETRICS),
+        ("application/*", OPENMETRICS),
+        ("*/*;q=0", TEXT),
+        ("text/plain, application/openmetrics-text", OPENMETRICS),
+        ("text/plain; charset=utf-8", TEXT),
     ],
 )
 def test_the_best_acceptable_format_is_chosen(accept: str, expected: Format) -> None:

@@ -112,6 +112,30 @@ def test_a_faulty_file_leaves_the_old_configuration_in_force_and_says_why(
         )
 
 
+def test_a_file_that_is_nonsense_does_not_end_it(start_server: StartServer, tmp_path: Path) -> None:
+    with running_exporter(tmp_path, quick(target("one", _url(start_server())))) as daemon:
+        for nonsense in ("1: x", "null: x", "targets: [{url: !!timestamp x}]", "\x00", "[" * 5000):
+            daemon.config.write_text(nonsense)
+            assert daemon.ask("/-/reload", "POST").status == 500, nonsense
+            daemon.hang_up()
+        assert daemon.wait_for({"one": "ok"}).get("redis_up", "one") == 1
+
+
+def test_a_reload_to_a_shorter_interval_counts_at_once_and_turns_nothing_red(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    server = start_server()
+    slow = {"poll": {"interval": "1h"}, "targets": [target("one", _url(server))]}
+    with running_exporter(tmp_path, slow) as daemon:
+        daemon.wait_for({"one": "ok"})
+        daemon.configure(quick(target("one", _url(server))))
+        assert daemon.ask("/-/reload", "POST").status == 200
+        until = time.monotonic() + 4
+        while time.monotonic() < until:
+            assert daemon.scrape().get("redis_up", "one") == 1
+        assert (daemon.scrape().get("redis_connection_exporter_polls_total", "one") or 0) >= 3
+
+
 def test_a_target_that_moved_is_followed_and_its_old_numbers_are_gone(
     start_server: StartServer, talk: Talk, tmp_path: Path
 ) -> None:

@@ -97,6 +97,12 @@ def test_variables_that_mean_nothing_are_refused_but_those_of_kubernetes_service
     ]
 
 
+def test_a_password_that_is_not_text_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXPORTER_AUTH__PASSWORD", os.fsdecode(b"p\xff"))
+    with pytest.raises(ConfigError, match="EXPORTER_AUTH__PASSWORD: not UTF-8: write it to a file"):
+        load(Sources(urls=("redis://a",)))
+
+
 def test_every_fault_is_reported_at_once_with_its_line_and_path(tmp_path: Path) -> None:
     text = """\
 poll:
@@ -124,7 +130,7 @@ log: {level: loud}
         "FILE:8: targets[1].url: targets[0] has the same url: write another name, and each server once",
         "FILE:7: targets[1].name: targets[0] has the same name: write another name, and each server once",
         "FILE:2: poll.interval: too short: write 1s or more",
-        "FILE:3: poll.jitter: unknown key: write one of interval, timeout",
+        "FILE:3: poll: unknown key: write one of interval, timeout",
         "FILE:13: log.level: Input should be 'debug', 'info', 'warn' or 'error'",
     ]
 
@@ -136,6 +142,8 @@ log: {level: loud}
         ("poll: {timeout: 0s}", "no time at all"),
         ("poll: {interval: 5}", "not a duration: write a number with its unit"),
         ("poll: {interval: 999ms}", "too short"),
+        ("poll: {interval: 25h}", "too long: write 1d or less"),
+        (f"poll: {{interval: {'9' * 400}s}}", "too long"),
         ("poll: 5s", "not a group of keys"),
         ("web: {listen_address: []}", "no address to listen on: write :10051"),
         ("web: {listen_address: ['10051']}", "not an address to listen on: write :10051"),
@@ -176,6 +184,10 @@ def test_a_bad_value_is_answered_with_what_to_write_instead(text: str, fault: st
         ("url: redis://h/x", "ends behind its port"),
         ("url: redis://h:x", "not a port"),
         ("url: 'redis://[::1'", "not a host"),
+        ("url: redis://a..b", "not a host"),
+        (f"url: redis://{'a' * 64}", "not a host"),
+        ("url: rediss://h, tls: {server_name: .foo}", "not a host name"),
+        ('url: redis://h, password_file: "a\\0b"', "NUL byte"),
     ],
 )
 def test_a_bad_target_is_answered_with_what_to_write_instead(keys: str, fault: str, tmp_path: Path) -> None:
@@ -192,6 +204,15 @@ def test_a_bad_target_is_answered_with_what_to_write_instead(keys: str, fault: s
         ("poll: {}\npoll: {}\n", "FILE:2: a key stands twice in one group: write it once"),
         ("- a\n- b", "FILE:1: not a group of keys"),
         ("targets: [{url: redis://h, name: 2024-99-99}]", "FILE: not YAML: it holds a value"),
+        ("targets: [{url: redis://h, password: !!bool x}]", "FILE: not YAML: it holds a value"),
+        ("targets: [{url: redis://h, name: !!timestamp x}]", "FILE: not YAML: it holds a value"),
+        ("1: x\ntargets: [{url: redis://h}]", "FILE:1: a key is not text: put it in quotes"),
+        ("targets: [{url: redis://h}]\nyes: x", "FILE:2: a key is not text: put it in quotes"),
+        (
+            "targets: [{url: redis://h, labels: {2024-01-01: x}}]",
+            "FILE:1: a key is not text: put it in quotes",
+        ),
+        ("targets: [{url: redis://h, ? [a] : x}]", "FILE:1: a key is not text: put it in quotes"),
     ],
 )
 def test_a_file_that_is_no_yaml_is_refused_with_the_line(text: str, fault: str, tmp_path: Path) -> None:

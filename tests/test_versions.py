@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import redis
+from cryptography.hazmat.primitives import serialization
 
 from exporter.demo.servers import Server, free_port
 from tests.conftest import Certificates, StartServer, need, need_program
@@ -276,6 +277,27 @@ def test_mutual_tls_needs_the_client_certificate(
     )
     with running_exporter(tmp_path, quick(*targets)) as daemon:
         daemon.wait_for({"with": "ok", "without": "tls"})
+
+
+def test_a_key_with_a_passphrase_is_a_tls_fault_and_asks_nobody(
+    start_server: StartServer, certificates: Certificates, tmp_path: Path
+) -> None:
+    port = free_port()
+    start_server(*certificates.server_options(port))
+    locked = tmp_path / "locked.pem"
+    key = serialization.load_pem_private_key(certificates.client_key.read_bytes(), None)
+    locked.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"passphrase"),
+        )
+    )
+    files = {"ca_file": str(certificates.ca), "cert_file": str(certificates.client_cert)}
+    with running_exporter(
+        tmp_path, quick(_tls_target("locked", port, **files, key_file=str(locked)))
+    ) as daemon:
+        daemon.wait_for({"locked": "tls"})
 
 
 def test_a_rotated_password_counts_from_the_next_connect_on(

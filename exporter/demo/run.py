@@ -42,8 +42,10 @@ def demo(address: str, duration: float | None) -> None:
             web={"listen_address": [address]},
         )
         _explain(binary, targets, settings)
-        with contextlib.suppress(KeyboardInterrupt):
+        try:
             uvloop.run(_run(settings, orders, queue, sessions, duration))
+        except* OSError as errors:
+            raise DemoError(str(errors.exceptions[0])) from None
 
 
 async def _run(

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from exporter.model import Target
 
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 _COMPRESS_ASIDE_BYTES = 128 * 1024  # above it gzip takes longer than a loop may be held
+_OWN_METRICS_SECONDS = 1.0  # how old the exporter's own numbers may be on a page
 _FAMILIES_BETWEEN_YIELDS = 8
 
 Cells = tuple[bytes, ...]
@@ -90,7 +92,7 @@ class Pages:
         self._own = own
         self._writers: dict[str, _Writer] = {}
         self._cells: dict[str, Cells] = {}
-        self._ready: dict[Format, tuple[int, Page]] = {}
+        self._ready: dict[Format, tuple[int, float, Page]] = {}
         self._building = {form: asyncio.Lock() for form in Format}
 
     def set_targets(self) -> None:
@@ -111,16 +113,16 @@ class Pages:
             self._cells[name] = self._writers[name].cells(watch)
 
     async def page(self, form: Format) -> Page:
-        """The page of all targets; made once per generation of the board, whoever asks."""
+        """The page of all targets; made once per generation of the board, and at least once a second."""
         async with self._building[form]:
-            made = self._ready.get(form)
-            if made is None or made[0] != self._board.generation:
-                generation = self._board.generation
+            generation, now = self._board.generation, time.monotonic()
+            made_from, made_at, page = self._ready.get(form, (-1, 0.0, None))
+            if page is None or made_from != generation or now - made_at > _OWN_METRICS_SECONDS:
                 own = self._own.openmetrics() if form is Format.OPENMETRICS_1_0_0 else self._own.text()
                 plain = await _join(form, tuple(self._cells.values()), own)
-                made = generation, Page(plain, await _pack(plain))
-                self._ready[form] = made
-            return made[1]
+                page = Page(plain, await _pack(plain))
+                self._ready[form] = generation, now, page
+            return page
 
     async def page_of(self, name: str, form: Format) -> Page:
         """The page of one target, without the exporter's own metrics."""

@@ -30,15 +30,11 @@ class Format(Enum):
         return f"{media}; version={version}; charset=utf-8{scheme}"
 
 
-# What a range without a version stands for, and which format wins among equal q-values.
-_PREFERENCE = (Format.OPENMETRICS_1_0_0, Format.TEXT_1_0_0, Format.TEXT_0_0_4)
-_UNVERSIONED = {
-    "text/plain": Format.TEXT_0_0_4,
-    "text/*": Format.TEXT_0_0_4,
-    "*/*": Format.TEXT_0_0_4,
-    "application/openmetrics-text": Format.OPENMETRICS_1_0_0,
-}
-_VERSIONED = {form.value: form for form in Format}
+# How well a media range matches a format (RFC 9110, 12.5.1: the most specific range decides its quality),
+# and which format wins among equals: one that names no version gets the oldest text.
+_ANY, _TYPE, _MEDIA, _VERSION = range(4)
+_NEWEST_FIRST = (Format.OPENMETRICS_1_0_0, Format.TEXT_1_0_0, Format.TEXT_0_0_4)
+_OLDEST_FIRST = (Format.TEXT_0_0_4, Format.OPENMETRICS_1_0_0, Format.TEXT_1_0_0)
 
 
 def _ranges(header: str) -> Iterator[tuple[str, dict[str, str]]]:
@@ -55,25 +51,39 @@ def _quality(parameters: dict[str, str]) -> float:
     return float(text) if _QVALUE.fullmatch(text) else 0.0
 
 
+def _specificity(form: Format, media: str, version: str | None) -> int | None:
+    """How well a range matches a format; None where it does not."""
+    own_media, _ = form.value
+    if version is not None:
+        return _VERSION if (media, version) == form.value else None
+    if form is Format.TEXT_1_0_0:
+        return None  # only for those who name it
+    if media == own_media:
+        return _MEDIA
+    if media == own_media.partition("/")[0] + "/*":
+        return _TYPE
+    return _ANY if media == "*/*" else None
+
+
 def negotiate_format(accept: str) -> tuple[Format, str]:
     """Choose the format and the escaping scheme for an Accept header."""
-    best: tuple[float, int, Format, str] | None = None
-    for media, parameters in _ranges(accept):
-        version = parameters.get("version")
-        form = _VERSIONED.get((media, version)) if version is not None else _UNVERSIONED.get(media)
-        quality = _quality(parameters)
-        if form is None or quality == 0:
-            continue
-        escaping = parameters.get("escaping", "underscores")
-        offer = (
-            quality,
-            -_PREFERENCE.index(form),
-            form,
-            escaping if escaping in _ESCAPINGS else "underscores",
-        )
-        if best is None or offer[:2] > best[:2]:
-            best = offer
-    return (best[2], best[3]) if best is not None else (Format.TEXT_0_0_4, "underscores")
+    ranges = tuple(_ranges(accept))
+    offers: list[tuple[float, int, int, Format, str]] = []
+    for form in Format:
+        matches = [
+            (specificity, parameters)
+            for media, parameters in ranges
+            if (specificity := _specificity(form, media, parameters.get("version"))) is not None
+        ]
+        if matches:
+            specificity, parameters = max(matches, key=lambda match: match[0])
+            order = _NEWEST_FIRST if specificity >= _MEDIA else _OLDEST_FIRST
+            escaping = parameters.get("escaping", "")
+            offers.append((_quality(parameters), specificity, -order.index(form), form, escaping))
+    best = max(offers, key=lambda offer: offer[:3], default=None)
+    if best is None or best[0] == 0:
+        return Format.TEXT_0_0_4, _ESCAPINGS[0]
+    return best[3], best[4] if best[4] in _ESCAPINGS else _ESCAPINGS[0]
 
 
 def accepts_gzip(accept_encoding: str) -> bool:

@@ -26,10 +26,14 @@ class _StrictLoader(_Loader):  # type: ignore[misc,valid-type]
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002
         seen: set[str] = set()
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                if key.value in seen:
-                    raise FileError("a key stands twice in one group: write it once", key.start_mark.line + 1)
-                seen.add(key.value)
+            if key.tag == "tag:yaml.org,2002:merge":
+                continue
+            line = key.start_mark.line + 1
+            if key.tag != "tag:yaml.org,2002:str":
+                raise FileError("a key is not text: put it in quotes", line)
+            if key.value in seen:
+                raise FileError("a key stands twice in one group: write it once", line)
+            seen.add(key.value)
         mapping: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
         return mapping
 
@@ -87,7 +91,9 @@ def read_file(path: Path) -> ConfigFile:
         raise FileError(f"not YAML: {problem}", mark.line + 1 if mark else None) from None
     except yaml.YAMLError:
         raise FileError("not YAML: it holds characters that YAML does not allow") from None
-    except (ValueError, RecursionError):  # a date such as 2024-99-99, or brackets without end
+    except FileError:
+        raise
+    except Exception:  # noqa: BLE001  PyYAML's constructors raise whatever, with the value in the text
         raise FileError("not YAML: it holds a value that cannot be read; put text in quotes") from None
     finally:
         loader.dispose()

@@ -10,7 +10,8 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
 _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
-_HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?\]")
+_HOST_NAME = r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?"
+_HOST = re.compile(_HOST_NAME + r"|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?\]")
 _PORT = re.compile(r"[0-9]{1,5}")
 _MAX_PORT = 65535
 DEFAULT_PORT = 6379
@@ -117,6 +118,13 @@ def _split_authority(authority: str) -> tuple[str, int | None]:
     return host.strip("[]"), _port(port) if port else None
 
 
+def parse_host_name(value: object) -> str:
+    """Read the name that a certificate must carry."""
+    if isinstance(value, str) and (re.fullmatch(_HOST_NAME, value) or ":" in value):
+        return value
+    raise ValueError("not a host name: write it as it stands in the server's certificate")
+
+
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
     """Where the exporter's HTTP server listens; an empty host means every interface."""
@@ -158,4 +166,5 @@ Listen = Annotated[
     PlainSerializer(str, return_type=str),
     WithJsonSchema({"type": "string"}),
 ]
+HostName = Annotated[str, BeforeValidator(parse_host_name)]
 PagePath = Annotated[str, BeforeValidator(parse_path)]

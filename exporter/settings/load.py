@@ -71,7 +71,7 @@ def load(sources: Sources) -> Settings:
     except ValidationError as error:
         names = _Names(sources, file, environment, len(configured) if isinstance(configured, list) else 0)
         faults += [
-            Fault(names.where(_nameable(details, tree)), _message(details, tree))
+            Fault(names.where(_nameable(details, tree), details["loc"]), _message(details, tree))
             for details in error.errors(include_url=False, include_input=False)
         ]
         raise ConfigError(faults) from None
@@ -128,21 +128,21 @@ class _Names:
     environment: Mapping[str, Any]
     configured_targets: int
 
-    def where(self, location: _Location) -> str:
+    def where(self, location: _Location, found: _Location) -> str:
         if location[:1] == ("targets",) and len(location) > 1 and isinstance(location[1], int):
             number = location[1] - self.configured_targets
             if number >= 0:
                 return f"URL {number + 1} on the command line"
         keys = tuple(itertools.takewhile(lambda step: isinstance(step, str), location))
         path = _path(location)
-        if _has(self.sources.flags, keys):
+        if keys and _has(self.sources.flags, keys):
             return "--" + ".".join(map(str, keys)).replace("_", "-")
-        if _has(self.environment, keys):
+        if keys and _has(self.environment, keys):
             variable = ENVIRONMENT_PREFIX + "__".join(map(str, keys)).upper()
             return variable if keys == location else f"{variable}: {path}"
         if self.file is None:
             return path
-        return f"{self.file.path}:{self.file.line_of(location)}: {path}"
+        return f"{self.file.path}:{self.file.line_of(found)}: {path}".removesuffix(": ")
 
 
 def _has(tree: Any, keys: _Location) -> bool:  # noqa: ANN401  a tree of plain values
@@ -184,21 +184,29 @@ def _message(details: ErrorDetails, tree: Mapping[str, Any]) -> str:
 
 
 def _unknown_key(location: _Location, tree: Mapping[str, Any]) -> str:
-    if _value(tree, location) is None:  # `password: a,b` in {braces} makes such a key out of half a password
-        return "a key without a value that means nothing here: put a value that holds a comma in quotes"
-    known = list(_section(location[:-1]).model_fields)
-    close = get_close_matches(str(location[-1]), known, n=1)
-    return (
-        f"unknown key: did you mean {close[0]}?" if close else f"unknown key: write one of {', '.join(known)}"
-    )
+    if _value(tree, location) is None:
+        return "unknown key without a value: put a value that holds a comma in quotes"
+    close = _close(location)
+    if close is not None:
+        return f"unknown key: did you mean {close}?"
+    return f"unknown key: write one of {', '.join(_section(location[:-1]).model_fields)}"
+
+
+def _close(location: _Location) -> str | None:
+    """The known key that an unknown one resembles."""
+    known = _section(location[:-1]).model_fields
+    return next(iter(get_close_matches(str(location[-1]), known, n=1)), None)
 
 
 def _nameable(details: ErrorDetails, tree: Mapping[str, Any]) -> _Location:
-    """Where a fault stands, without a key that may be half a password."""
+    """Where a fault stands; a key that resembles none of ours may be half a password and is not repeated.
+
+    `{password: a,b}` makes such a key, `password:b : x` another.
+    """
     location = details["loc"]
-    if details["type"] == "extra_forbidden" and _value(tree, location) is None:
-        return location[:-1]
-    return location
+    unknown = details["type"] == "extra_forbidden"
+    hidden = unknown and (_value(tree, location) is None or _close(location) is None)
+    return location[:-1] if hidden else location
 
 
 def _value(tree: Any, location: _Location) -> object:  # noqa: ANN401  a tree of plain values

@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from exporter.settings.kinds import (
     Duration,
+    HostName,
     Listen,
     ListenAddress,
     PagePath,
@@ -31,6 +32,7 @@ from exporter.settings.kinds import (
 ENVIRONMENT_PREFIX = "EXPORTER_"
 LABEL_NAME_PATTERN = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
 MAX_NAME_LENGTH = 200
+_DAY = 86400
 
 # Label names that our metrics or Prometheus itself put on a series (tests compare with the catalogue).
 RESERVED_LABELS = frozenset(
@@ -71,6 +73,12 @@ def _at_least_a_second(seconds: float) -> float:
     return seconds
 
 
+def _at_most_a_day(seconds: float) -> float:
+    if seconds > _DAY:
+        raise ValueError("too long: write 1d or less")
+    return seconds
+
+
 def _above_zero(seconds: float) -> float:
     if seconds <= 0:
         raise ValueError("no time at all: write a time above 0, such as 2s")
@@ -83,13 +91,27 @@ def _printable(text: str) -> str:
     return text
 
 
-Interval = Annotated[Duration, AfterValidator(_at_least_a_second)]
+def _a_path(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("not a path: it holds a NUL byte")
+    return path
+
+
+def _encodable(secret: SecretStr) -> SecretStr:
+    try:
+        secret.get_secret_value().encode()
+    except UnicodeEncodeError:
+        raise ValueError("not UTF-8: write it to a file and name that in password_file") from None
+    return secret
+
+
+Interval = Annotated[Duration, AfterValidator(_at_least_a_second), AfterValidator(_at_most_a_day)]
 Timeout = Annotated[Duration, AfterValidator(_above_zero)]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH), AfterValidator(_printable)]
 LabelName = Annotated[str, Field(pattern=LABEL_NAME_PATTERN, max_length=MAX_NAME_LENGTH)]
 LabelValue = Annotated[str, Field(max_length=MAX_NAME_LENGTH), AfterValidator(_printable)]
-Password = Annotated[SecretStr, Field(min_length=1)]
-File = Annotated[Path, PlainSerializer(str, return_type=str)]
+Password = Annotated[SecretStr, Field(min_length=1), AfterValidator(_encodable)]
+File = Annotated[Path, AfterValidator(_a_path), PlainSerializer(str, return_type=str)]
 
 
 class Poll(Section):
@@ -136,7 +158,7 @@ class Tls(Section):
     )
     cert_file: File | None = Field(default=None, description="Client certificate (PEM) for mutual TLS.")
     key_file: File | None = Field(default=None, description="Private key (PEM) of cert_file.")
-    server_name: Name | None = Field(
+    server_name: HostName | None = Field(
         default=None, description="Name that the server's certificate must carry; default: the URL's host."
     )
     insecure_skip_verify: bool = Field(

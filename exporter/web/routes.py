@@ -22,6 +22,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _TEXT = "text/plain; charset=utf-8"
 _MAX_QUERY = 4096
 _RELOAD = "/-/reload"
+_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +57,13 @@ class Site:
         pages: Pages,
         settings: Callable[[], Settings],
         reload: Callable[[], Awaitable[None]],
-        before_reading: Callable[[], None],
+        expire: Callable[[], None],
     ) -> None:
         self._board = board
         self._pages = pages
         self._settings = settings
         self._reload = reload
-        self._before_reading = before_reading
+        self._expire = expire
         self._routes: dict[str, Handler] = {
             "/": self._status,
             "/probe": self._probe,
@@ -77,14 +78,13 @@ class Site:
         """Serve one request."""
         if scope["type"] != "http":
             return
-        request = Request(
-            scope["method"],
-            scope["path"],
-            scope["query_string"][:_MAX_QUERY],
-            {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
-        )
+        headers: dict[str, str] = {}
+        for name, value in scope["headers"]:  # a header that comes twice is a list (RFC 9110, 5.3)
+            key, text = name.decode("latin-1"), value.decode("latin-1")
+            headers[key] = f"{headers[key]},{text}" if key in headers else text
+        request = Request(scope["method"], scope["path"], scope["query_string"][:_MAX_QUERY], headers)
         answer = await self._answer(request)
-        headers = (
+        answered = (
             ("content-type", answer.content_type),
             ("content-length", str(len(answer.body))),
             ("x-content-type-options", "nosniff"),
@@ -94,7 +94,7 @@ class Site:
             {
                 "type": "http.response.start",
                 "status": answer.status,
-                "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers],
+                "headers": [(name.encode(), value.encode("latin-1")) for name, value in answered],
             }
         )
         await send({"type": "http.response.body", "body": answer.body})
@@ -107,7 +107,7 @@ class Site:
         allow = "POST" if request.path == _RELOAD else "GET, HEAD"
         if request.method not in allow.split(", "):
             return Answer(f"Use {allow} here.\n".encode(), 405, headers=(("allow", allow),))
-        self._before_reading()
+        self._expire()
         return await handler(request)
 
     async def _metrics(self, request: Request) -> Answer:
@@ -141,7 +141,7 @@ class Site:
 
     async def _config(self, _: Request) -> Answer:
         tree = self._settings().model_dump(mode="json", exclude_none=True)
-        return Answer(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True).encode())
+        return Answer(yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True).encode())
 
     async def _healthy(self, _: Request) -> Answer:
         return Answer(b"The exporter is healthy.\n")

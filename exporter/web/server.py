@@ -19,19 +19,36 @@ _DRAIN_SECONDS = 3
 
 
 class _PatientProtocol(H11Protocol):
-    """Cuts a connection whose first request is not complete in time, however it drips in."""
+    """Cuts a connection on which a request, or the reading of its answer, does not get on in time.
+
+    uvicorn itself waits for ever for a request that drips in and for a client that does not read.
+    """
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401  uvicorn types it more narrowly
         super().connection_made(transport)
-        self._deadline = self.loop.call_later(REQUEST_DEADLINE_SECONDS, self._cut_if_silent)
+        self._last: object = None
+        self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._deadline.cancel()
+        self._timer.cancel()
         super().connection_lost(exc)
 
-    def _cut_if_silent(self) -> None:
-        if self.cycle is None:
+    def _watch(self) -> None:
+        self._timer = self.loop.call_later(REQUEST_DEADLINE_SECONDS, self._cut_or_go_on)
+
+    def _cut_or_go_on(self) -> None:
+        cycle = self.cycle
+        unfinished = (
+            cycle is None
+            or not cycle.response_complete
+            or bool(self.conn.trailing_data[0])
+            or self.transport.get_write_buffer_size() > 0
+        )
+        if unfinished and cycle is self._last:
             self.transport.abort()
+        else:
+            self._last = cycle
+            self._watch()
 
 
 class _Server(uvicorn.Server):

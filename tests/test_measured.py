@@ -1,0 +1,67 @@
+"""Measured, printed, and not asserted: start-up and memory, for the README and for whoever changes them."""
+
+import statistics
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import StartServer
+from tests.daemon import Daemon, quick, running_exporter, target
+from tests.waiting import eventually
+
+RUNS = 3
+
+
+def _resident_megabytes(daemon: Daemon) -> float:
+    status = Path(f"/proc/{daemon.process.pid}/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+
+@pytest.mark.parametrize("targets", [1, 200])
+def test_start_up_and_memory_are_measured(
+    targets: int, start_server: StartServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = start_server("--bind", "127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4")
+    # One server under many loopback names: what is measured is the exporter, not the servers.
+    names = [f"127.0.{number // 250}.{number % 250 + 1}" for number in range(targets)]
+    server_of_all = start_server("--bind", "0.0.0.0", "--protected-mode", "no")
+    del server
+    config = quick(*(target(f"t{n}", f"redis://{name}:{server_of_all.port}") for n, name in enumerate(names)))
+    starts, memory = [], []
+    for run in range(RUNS):
+        folder = tmp_path / str(run)
+        folder.mkdir()
+        started = time.monotonic()
+        with running_exporter(folder, config) as daemon:
+            eventually(lambda daemon=daemon: daemon.ask("/-/ready").status == 200)  # type: ignore[misc]
+            daemon.ask("/metrics")
+            starts.append(time.monotonic() - started)
+            eventually(
+                lambda daemon=daemon: (  # type: ignore[misc]
+                    (daemon.scrape().get("redis_connection_exporter_polls_total", "t0") or 0) >= 3
+                )
+            )
+            memory.append(_resident_megabytes(daemon))
+    with capsys.disabled():
+        print(
+            f"\nmeasured: {targets} target{'s' if targets > 1 else ''}: start to first complete /metrics "
+            f"{statistics.median(starts) * 1000:.0f} ms, resident {statistics.median(memory):.1f} MB "
+            f"(medians of {RUNS}; the start is seen at a resolution of 50 ms)"
+        )
+
+
+def test_redis_cli_sees_one_connection_for_each_target(start_server: StartServer, tmp_path: Path) -> None:
+    server = start_server()
+    url = f"redis://127.0.0.1:{server.port}"
+    with running_exporter(tmp_path, quick(target("one", url))) as daemon:
+        daemon.wait_for({"one": "ok"})
+        ran = subprocess.run(
+            ["redis-cli", "-p", str(server.port), "client", "list"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert ran.stdout.count("name=redis-connection-exporter") == 1
