@@ -15,12 +15,10 @@ import uvloop
 from exporter import NAME, __version__, log
 from exporter.analyse.slots import Samples, peak, recent
 from exporter.board import Board
-from exporter.discover.configured import configured_targets
 from exporter.metrics.exposition import Pages
 from exporter.metrics.own import OwnMetrics
-from exporter.model import Observation, Target
-from exporter.poll import Pace, Poller
-from exporter.settings import ConfigError, Settings
+from exporter.model import Config, ConfigError, Observation, Pace, Target
+from exporter.poll import Poller
 from exporter.web.routes import Site
 from exporter.web.server import bind, serve_http
 
@@ -77,11 +75,14 @@ class Fleet:
 
 
 class Exporter:
-    """The running daemon. `load` reads the settings anew at each reload."""
+    """The running daemon. `load` reads the configuration anew; it may block, and runs in a thread.
 
-    def __init__(self, load: Callable[[], Settings]) -> None:
+    Its ConfigError at a reload leaves the old configuration in force.
+    """
+
+    def __init__(self, config: Config, load: Callable[[], Config]) -> None:
+        self._config = config
         self._load = load
-        self._settings = load()
         self._own = OwnMetrics()
         self._own.loaded(successfully=True)
         self._board = Board()
@@ -89,14 +90,10 @@ class Exporter:
         self._reloading = asyncio.Lock()
         self._fleet: Fleet
 
-    @property
-    def _pace(self) -> Pace:
-        return Pace(self._settings.poll.interval, self._settings.poll.timeout)
-
     async def run(self) -> None:
         """Poll and serve until SIGTERM or SIGINT; a bug anywhere ends it with an exception."""
-        log.configure(self._settings.log)
-        sockets = bind(self._settings.web.listen_address)
+        log.configure(self._config.log_level, self._config.log_format)
+        sockets = bind(self._config.listen)
         logger.info(
             "listening",
             extra={"fields": {"address": " ".join(map(_shown, sockets)), "version": __version__}},
@@ -105,7 +102,7 @@ class Exporter:
             async with asyncio.TaskGroup() as tasks:
                 self._fleet = Fleet(tasks, self._board, self._pages)
                 self._apply()
-                site = Site(self._board, self._pages, lambda: self._settings, self.reload, self._fleet.expire)
+                site = Site(self._board, self._pages, lambda: self._config, self.reload, self._fleet.expire)
                 tasks.create_task(serve_http(site, sockets), name="http")
                 tasks.create_task(self._measure_lag(), name="lag")
                 tasks.create_task(self._obey_signals(), name="signals")
@@ -114,31 +111,31 @@ class Exporter:
             logger.info("stopped")
 
     async def reload(self) -> None:
-        """Read the settings again and follow them; connections of unchanged targets stay.
+        """Read the configuration again and follow it; connections of unchanged targets stay.
 
         Raises:
-            ConfigError: they are faulty; the old ones stay in force.
+            ConfigError: it is faulty; the old one stays in force.
 
         """
         async with self._reloading:
             try:
-                settings = await asyncio.to_thread(self._load)
+                config = await asyncio.to_thread(self._load)
             except ConfigError as error:
                 self._own.loaded(successfully=False)
                 for fault in error.faults:
                     logger.error("configuration refused", extra={"fields": {"fault": fault}})  # noqa: TRY400
                 raise
-            if settings.web.listen_address != self._settings.web.listen_address:
+            if config.listen != self._config.listen:
                 logger.warning("web.listen_address changes at the next start only")
-            self._settings = settings
+            self._config = config
             self._own.loaded(successfully=True)
-            log.configure(settings.log)
+            log.configure(config.log_level, config.log_format)
             self._apply()
-            logger.info("configuration loaded", extra={"fields": {"targets": len(settings.targets)}})
+            logger.info("configuration loaded", extra={"fields": {"targets": len(config.targets)}})
 
     def _apply(self) -> None:
-        self._own.targets.set(len(self._settings.targets))
-        self._fleet.watch(configured_targets(self._settings), self._pace)
+        self._own.targets.set(len(self._config.targets))
+        self._fleet.watch(self._config.targets, self._config.pace)
 
     async def _measure_lag(self) -> None:
         loop = asyncio.get_running_loop()
@@ -177,16 +174,15 @@ def _shown(sock: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def run(load: Callable[[], Settings]) -> None:
+def run(config: Config, load: Callable[[], Config]) -> None:
     """Run the exporter on uvloop until it is told to stop.
 
     Raises:
-        ConfigError: the settings are faulty.
         OSError: an address to listen on is not to be had.
 
     """
 
     async def main() -> None:
-        await Exporter(load).run()
+        await Exporter(config, load).run()
 
     uvloop.run(main())

@@ -5,8 +5,6 @@ import logging
 import re
 from datetime import UTC, datetime
 
-from exporter.settings.tree import Log
-
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 _NAMES = {number: name for name, number in _LEVELS.items()}
 _BARE = re.compile(r"[!#-<>-~]+")
@@ -46,12 +44,12 @@ def _quoted(value: object) -> str:
     return text if _BARE.fullmatch(text) else json.dumps(text)
 
 
-def configure(settings: Log) -> None:
-    """Send every log line to standard error in the chosen form; may be called again after a reload."""
+def configure(level: str, form: str) -> None:
+    """Send every log line to standard error as logfmt or json; may be called again after a reload."""
     handler = logging.StreamHandler()
-    handler.setFormatter(_Json() if settings.format == "json" else _Logfmt())
+    handler.setFormatter(_Json() if form == "json" else _Logfmt())
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(_LEVELS[settings.level])
+    root.setLevel(_LEVELS[level])
     for chatty in ("asyncio", "uvicorn"):  # their notes are about themselves, not about a target
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))

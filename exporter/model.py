@@ -1,12 +1,10 @@
 """The values that flow through the exporter. Frozen; times in seconds; an absent field is None."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-
-from exporter.settings.kinds import RedisUrl
-from exporter.settings.tree import Tls
+from urllib.parse import quote
 
 
 class State(StrEnum):
@@ -28,6 +26,40 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class RedisUrl:
+    """Where a server listens: host and port, or the path of a unix socket."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    tls: bool = False
+    scheme: str = "redis"
+
+    def __str__(self) -> str:
+        """Write it as the URL it was read from; it never holds credentials."""
+        return f"unix://{quote(self.path)}" if self.path else f"{self.scheme}://{self.place}"
+
+    @property
+    def place(self) -> str:
+        """`host:port` or the socket's path: what two URLs of one server have in common."""
+        if self.path:
+            return self.path
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host.lower()}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How to verify a server, and the certificate to show it."""
+
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    server_name: str | None = None
+    insecure_skip_verify: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Access:
     """How to reach one server and who to be there. Its password never shows in a repr."""
 
@@ -35,7 +67,7 @@ class Access:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     password_file: Path | None = None
-    tls: Tls = field(default_factory=Tls)
+    tls: Tls = Tls()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +78,72 @@ class Target:
     access: Access
     labels: tuple[tuple[str, str], ...] = ()
     max_clients: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds between two polls of a target, and the deadline of one."""
+
+    interval: float
+    timeout: float
+
+    def gap(self, chance: float) -> float:
+        """Seconds between the starts of two polls, for a chance drawn from 0 to 1.
+
+        The jitter only ever lengthens the interval, so there is at most one attempt per interval, and by at
+        most half the timeout, so an observation is never older than interval + timeout.
+        """
+        return self.interval + chance * min(0.1 * self.interval, 0.5 * self.timeout)
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which an observation should long have been replaced."""
+        return 2 * (self.interval + self.timeout)
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """Where the exporter's HTTP server listens; an empty host means every interface."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Write it as it was read."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All that the daemon needs to know; `shown` is the page that shows it, with its secrets masked."""
+
+    targets: tuple[Target, ...]
+    pace: Pace
+    listen: tuple[ListenAddress, ...]
+    telemetry_path: str = "/metrics"
+    log_level: str = "info"
+    log_format: str = "logfmt"
+    shown: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with the settings: where it stands, and what to write instead."""
+
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        """`exporter.yaml:3: poll.interval: too short: write 1s or more`."""
+        return f"{self.where}: {self.message}"
+
+
+class ConfigError(Exception):
+    """The settings are not usable; holds every fault that was found."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(map(str, self.faults)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,36 +5,14 @@ import contextlib
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from exporter.analyse.slots import count_slots
 from exporter.link import Link, LinkError, Reply
-from exporter.model import Observation, Outage, Reading, ServerInfo, State, Target
+from exporter.model import Observation, Outage, Pace, Reading, ServerInfo, State, Target
 from exporter.parse import ReplyError
 from exporter.parse.info import parse_cluster_known_nodes, parse_info
 
 _FIRST_WITH_LINKS, _FIRST_THAT_TELLS = (6, 0), (6, 2)
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """Seconds between two polls of a target, and the deadline of one."""
-
-    interval: float
-    timeout: float
-
-    def gap(self, chance: float) -> float:
-        """Seconds between the starts of two polls, for a chance drawn from 0 to 1.
-
-        The jitter only ever lengthens the interval, so there is at most one attempt per interval, and by at
-        most half the timeout, so an observation is never older than interval + timeout.
-        """
-        return self.interval + chance * min(0.1 * self.interval, 0.5 * self.timeout)
-
-    @property
-    def patience(self) -> float:
-        """Seconds after which an observation should long have been replaced."""
-        return 2 * (self.interval + self.timeout)
 
 
 async def poll_once(target: Target, link: Link, timeout: float) -> Observation:  # noqa: ASYNC109

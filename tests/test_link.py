@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.link import Link, LinkError
-from exporter.model import Access, Outage, Reading, State, Target
-from exporter.poll import Pace, poll_once
+from exporter.model import Access, Outage, Pace, Reading, State, Target
+from exporter.poll import poll_once
 from exporter.settings.kinds import parse_redis_url
 from tests.conftest import StartServer
 from tests.crowd import crowd

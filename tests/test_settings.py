@@ -9,15 +9,15 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.discover.configured import configured_targets
-from exporter.settings import ConfigError, Settings, Sources, load
+from exporter.model import ConfigError, RedisUrl
+from exporter.settings import Settings, Sources, load
 from exporter.settings.kinds import (
-    RedisUrl,
     format_duration,
     parse_duration,
     parse_listen_address,
     parse_redis_url,
 )
+from exporter.settings.plain import plain_config
 
 
 @pytest.fixture(autouse=True)
@@ -241,7 +241,7 @@ targets:
   - {url: redis://b, password: own}
   - {url: redis://c, username: u, password_file: /own}
 """
-    who = [target.access for target in configured_targets(_load(text, tmp_path))]
+    who = [target.access for target in plain_config(_load(text, tmp_path)).targets]
     assert [(a.username, a.password, str(a.password_file)) for a in who] == [
         ("all", None, "/shared"),
         (None, "own", "None"),

@@ -10,7 +10,7 @@ import uvloop
 from exporter.app import Exporter
 from exporter.demo.servers import Server, ServerError, find_server, running_server
 from exporter.demo.trouble import busy_client, idle_client, leaking_app, waiting_client
-from exporter.settings import Settings
+from exporter.model import Access, Config, ListenAddress, Pace, RedisUrl, Target
 
 DemoError = ServerError
 
@@ -18,7 +18,7 @@ _LIMIT = 100
 _LEAK_PAUSE_SECONDS = 0.2
 
 
-def demo(address: str, duration: float | None) -> None:
+def demo(address: ListenAddress, duration: float | None) -> None:
     """Run the demo until Ctrl-C, or for so many seconds; it leaves no process and no file behind.
 
     Raises:
@@ -34,24 +34,24 @@ def demo(address: str, duration: float | None) -> None:
             stack.enter_context(running_server([binary], folder, *limit)) for _ in range(3)
         )
         targets = {"orders": orders, "queue": queue, "sessions": sessions}
-        settings = Settings(
-            targets=[
-                {"name": name, "url": f"redis://127.0.0.1:{server.port}"} for name, server in targets.items()
-            ],
-            poll={"interval": "1s", "timeout": "500ms"},
-            web={"listen_address": [address]},
+        config = Config(
+            targets=tuple(
+                Target(name, Access(RedisUrl("127.0.0.1", server.port))) for name, server in targets.items()
+            ),
+            pace=Pace(interval=1.0, timeout=0.5),
+            listen=(address,),
         )
-        _explain(binary, targets, settings)
+        _explain(binary, targets, address)
         try:
-            uvloop.run(_run(settings, orders, queue, sessions, duration))
+            uvloop.run(_run(config, orders, queue, sessions, duration))
         except* OSError as errors:
             raise DemoError(str(errors.exceptions[0])) from None
 
 
 async def _run(
-    settings: Settings, orders: Server, queue: Server, sessions: Server, duration: float | None
+    config: Config, orders: Server, queue: Server, sessions: Server, duration: float | None
 ) -> None:
-    exporter = Exporter(lambda: settings)
+    exporter = Exporter(config, lambda: config)
     async with asyncio.TaskGroup() as tasks:
         trouble = [
             *(busy_client(orders.port, f"checkout-{n % 4}", 0.1 + n / 50) for n in range(20)),
@@ -79,9 +79,8 @@ def _announce_full(answer: str) -> None:
     )
 
 
-def _explain(binary: Path, targets: dict[str, Server], settings: Settings) -> None:
-    address = str(settings.web.listen_address[0])
-    page = f"http://localhost{address}" if address.startswith(":") else f"http://{address}"
+def _explain(binary: Path, targets: dict[str, Server], address: ListenAddress) -> None:
+    page = f"http://{address}" if address.host else f"http://localhost{address}"
     seconds = _LIMIT * _LEAK_PAUSE_SECONDS
     meaning = {
         "orders": "healthy",

@@ -1,11 +1,12 @@
 """The kinds of values that settings hold, each read from text with an error that says what to write."""
 
 import re
-from dataclasses import dataclass
 from typing import Annotated
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+
+from exporter.model import ListenAddress, RedisUrl
 
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
@@ -44,35 +45,6 @@ Duration = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class RedisUrl:
-    """Where a server listens: host and port, or the path of a unix socket."""
-
-    host: str = ""
-    port: int = 0
-    path: str = ""
-    tls: bool = False
-    scheme: str = "redis"
-
-    def __str__(self) -> str:
-        """Write it as the URL it was read from; it never holds credentials."""
-        return f"unix://{quote(self.path)}" if self.path else f"{self.scheme}://{self.place}"
-
-    @property
-    def place(self) -> str:
-        """`host:port` or the socket's path: what two URLs of one server have in common."""
-        if self.path:
-            return self.path
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host.lower()}:{self.port}"
-
-
-def _port(text: str) -> int:
-    if not _PORT.fullmatch(text) or int(text) > _MAX_PORT:
-        raise ValueError(f"not a port: write a number from 0 to {_MAX_PORT} behind the colon")
-    return int(text)
-
-
 def parse_redis_url(value: object) -> RedisUrl:
     """Read a `redis:`, `rediss:`, `valkey:`, `valkeys:` or `unix:` URL. No message repeats what was read."""
     if isinstance(value, RedisUrl):
@@ -106,6 +78,12 @@ def parse_redis_url(value: object) -> RedisUrl:
     return RedisUrl(host=host, port=port or DEFAULT_PORT, tls=scheme in TLS_SCHEMES, scheme=scheme)
 
 
+def _port(text: str) -> int:
+    if not _PORT.fullmatch(text) or int(text) > _MAX_PORT:
+        raise ValueError(f"not a port: write a number from 0 to {_MAX_PORT} behind the colon")
+    return int(text)
+
+
 def _split_authority(authority: str) -> tuple[str, int | None]:
     """Split `host:port`, `[v6]:port` or `host` into its parts; the host may be empty."""
     host, bracket, tail = authority.rpartition("]")
@@ -123,18 +101,6 @@ def parse_host_name(value: object) -> str:
     if isinstance(value, str) and (re.fullmatch(_HOST_NAME, value) or ":" in value):
         return value
     raise ValueError("not a host name: write it as it stands in the server's certificate")
-
-
-@dataclass(frozen=True, slots=True)
-class ListenAddress:
-    """Where the exporter's HTTP server listens; an empty host means every interface."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        """Write it as it was read."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def parse_listen_address(value: object) -> ListenAddress:

@@ -3,7 +3,7 @@
 import itertools
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import EnvSettingsSource, SettingsError
 
+from exporter.model import ConfigError, Fault
 from exporter.settings.file import ConfigFile, FileError, read_file
 from exporter.settings.flags import section_of
 from exporter.settings.tree import ENVIRONMENT_PREFIX, Settings
@@ -22,26 +23,6 @@ _SERVICE_LINK = re.compile(r"EXPORTER_(?:SERVICE_(?:HOST|PORT).*|PORT(?:_.*)?)")
 CONFIG_FILE_VARIABLE = f"{ENVIRONMENT_PREFIX}CONFIG__FILE"
 
 _Location = tuple[str | int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing wrong with the settings: where it stands, and what to write instead."""
-
-    where: str
-    message: str
-
-    def __str__(self) -> str:
-        """`exporter.yaml:3: poll.interval: too short: write 1s or more`."""
-        return f"{self.where}: {self.message}"
-
-
-class ConfigError(Exception):
-    """The settings are not usable; holds every fault that was found."""
-
-    def __init__(self, faults: Iterable[Fault]) -> None:
-        self.faults = tuple(faults)
-        super().__init__("\n".join(map(str, self.faults)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,11 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from exporter.model import ListenAddress
 from exporter.settings.kinds import (
     Duration,
     HostName,
     Listen,
-    ListenAddress,
     PagePath,
     Url,
     format_duration,

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
-import yaml
-
 from exporter.board import Board
 from exporter.metrics.exposition import Page, Pages
 from exporter.metrics.negotiation import accepts_gzip, negotiate_format
-from exporter.settings import ConfigError, Settings
+from exporter.model import Config, ConfigError
 from exporter.web.pages.status import render_status
 
 Scope = MutableMapping[str, Any]
@@ -22,7 +20,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 _TEXT = "text/plain; charset=utf-8"
 _MAX_QUERY = 4096
 _RELOAD = "/-/reload"
-_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +52,20 @@ class Site:
         self,
         board: Board,
         pages: Pages,
-        settings: Callable[[], Settings],
+        config: Callable[[], Config],
         reload: Callable[[], Awaitable[None]],
         expire: Callable[[], None],
     ) -> None:
         self._board = board
         self._pages = pages
-        self._settings = settings
+        self._config = config
         self._reload = reload
         self._expire = expire
         self._routes: dict[str, Handler] = {
             "/": self._status,
             "/probe": self._probe,
             "/sd": self._service_discovery,
-            "/config": self._config,
+            "/config": self._settings,
             "/-/healthy": self._healthy,
             "/-/ready": self._ready,
             _RELOAD: self._reloaded,
@@ -100,7 +97,7 @@ class Site:
         await send({"type": "http.response.body", "body": answer.body})
 
     async def _answer(self, request: Request) -> Answer:
-        routes = {**self._routes, self._settings().web.telemetry_path: self._metrics}
+        routes = {**self._routes, self._config().telemetry_path: self._metrics}
         handler = routes.get(request.path)
         if handler is None:
             return Answer(b"There is no such page. Start at /.\n", 404)
@@ -124,7 +121,7 @@ class Site:
         return _exposition(await self._pages.page_of(names[0], form), form.content_type(escaping), request)
 
     async def _status(self, _: Request) -> Answer:
-        html = render_status(self._board, time.time(), self._settings().web.telemetry_path)
+        html = render_status(self._board, time.time(), self._config().telemetry_path)
         policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
         headers = (("content-security-policy", policy), ("cache-control", "no-store"))
         return Answer(html, content_type="text/html; charset=utf-8", headers=headers)
@@ -139,9 +136,8 @@ class Site:
         ]
         return Answer(json.dumps(groups).encode(), content_type="application/json")
 
-    async def _config(self, _: Request) -> Answer:
-        tree = self._settings().model_dump(mode="json", exclude_none=True)
-        return Answer(yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True).encode())
+    async def _settings(self, _: Request) -> Answer:
+        return Answer(self._config().shown.encode())
 
     async def _healthy(self, _: Request) -> Answer:
         return Answer(b"The exporter is healthy.\n")

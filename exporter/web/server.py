@@ -10,7 +10,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from exporter.settings.kinds import ListenAddress
+from exporter.model import ListenAddress
 from exporter.web.routes import Site
 
 REQUEST_DEADLINE_SECONDS = 10.0

@@ -16,7 +16,7 @@ h1{font-size:1.3rem;margin:0}p{margin:.3rem 0 1.2rem;color:var(--dim)}
 table{border-collapse:collapse;width:100%}
 th,td{text-align:left;padding:.45rem .7rem;border-bottom:1px solid var(--line);vertical-align:top}
 th{font-size:.8rem;color:var(--dim);font-weight:600}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
+td.n,th.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 .state{font-weight:600;white-space:nowrap}
 .ok{color:var(--ok)}.warn{color:var(--warn)}.bad{color:var(--bad)}.dim{color:var(--dim)}
 .bar{background:var(--line);border-radius:3px;height:.6rem;width:12rem;overflow:hidden;margin-top:.3rem}
@@ -64,13 +64,13 @@ def _row(watch: Watch, now: float) -> str:
 
 def _target(watch: Watch) -> str:
     labels = " ".join(f"{name}={value}" for name, value in watch.target.labels)
-    notes = [f"{watch.target.access.url} {labels}".strip()]
+    notes = [f"{watch.target.access.url}", labels]
     if watch.last_reading is not None:
         texts = watch.last_reading.info.texts
         engine = "Valkey" if "valkey_version" in texts else "Redis"
         version = texts.get("valkey_version") or texts.get("redis_version", "")
         notes.append(f"{engine} {version} {texts.get('role', '')}".strip())
-    return f"<b>{escape(watch.target.name)}</b><br>" + _note(", ".join(notes))
+    return "<br>".join([f"<b>{escape(watch.target.name)}</b>", *(_note(note) for note in notes if note)])
 
 
 def _state(watch: Watch) -> str:

@@ -1,0 +1,25 @@
+"""The child of exporter/loading.py: reads everything, sends a Config or the faults, and ends."""
+
+import os
+import pickle
+import sys
+
+from exporter.model import ConfigError
+from exporter.settings.arguments import serve_sources
+from exporter.settings.load import load
+from exporter.settings.plain import plain_config
+
+
+def main() -> None:
+    """Answer into the pipe whose number is the first argument; the others are the daemon's own."""
+    answer_to, *arguments = sys.argv[1:]
+    sources = serve_sources(arguments)  # exits by itself with help or a usage error
+    try:
+        found: object = plain_config(load(sources))
+    except ConfigError as error:
+        found = error.faults
+    with os.fdopen(int(answer_to), "wb") as pipe:
+        pickle.dump(found, pipe)
+
+
+main()

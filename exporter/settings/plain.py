@@ -1,0 +1,47 @@
+"""Settings to the plain values that the daemon runs on, which needs no pydantic to hold them."""
+
+import yaml
+from pydantic import SecretStr
+
+from exporter.model import Access, Config, Pace, Target, Tls
+from exporter.settings.tree import Auth, Settings
+from exporter.settings.tree import Target as Configured
+
+_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+def plain_config(settings: Settings) -> Config:
+    """Take what the daemon needs from the settings, each target with the credentials that apply to it."""
+    return Config(
+        targets=tuple(_target(each, settings.auth) for each in settings.targets),
+        pace=Pace(settings.poll.interval, settings.poll.timeout),
+        listen=settings.web.listen_address,
+        telemetry_path=settings.web.telemetry_path,
+        log_level=settings.log.level,
+        log_format=settings.log.format,
+        shown=_shown(settings),
+    )
+
+
+def _shown(settings: Settings) -> str:
+    """The settings as YAML that could be loaded again; pydantic writes asterisks for secrets."""
+    tree = settings.model_dump(mode="json", exclude_none=True)
+    text: str = yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text
+
+
+def _target(configured: Configured, shared: Auth) -> Target:
+    own = configured.password is not None or configured.password_file is not None
+    who: Auth = configured if own else shared
+    access = Access(
+        url=configured.url,
+        username=who.username,
+        password=_reveal(who.password),
+        password_file=who.password_file,
+        tls=Tls(**dict(configured.tls)),
+    )
+    return Target(configured.name, access, tuple(sorted(configured.labels.items())), configured.max_clients)
+
+
+def _reveal(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret is not None else None
