@@ -7,10 +7,7 @@ tests/test_link.py.
 """
 
 import asyncio
-import errno
-import os
 import re
-import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,13 +19,15 @@ from redis.asyncio.connection import AbstractConnection, Connection, UnixDomainS
 from redis.exceptions import RedisError, ResponseError
 
 from exporter import NAME, __version__
+from exporter.analyse.failures import explain_failure
 from exporter.model import Access, State
+from exporter.parse import GarbageError
+from exporter.parse.errors import PASSING, is_denial, read_error
 from exporter.resolve import Resolver
 
 # INFO is some 6 KB, with ten thousand databases 600 KB; a lying server must not fill our memory or loop.
 MAX_REPLY_BYTES = 1024 * 1024
 _MAX_ITEMS = 64
-_MAX_DETAIL = 200
 
 Reply = bytes | int | list["Reply"] | ResponseError | None
 
@@ -40,10 +39,6 @@ class LinkError(Exception):
         super().__init__(detail)
         self.state = state
         self.detail = detail
-
-
-class _GarbageError(Exception):
-    """The server sent what no Redis sends."""
 
 
 class _RawReplies:
@@ -69,7 +64,7 @@ class _RawReplies:
         try:
             line = (await self._stream.readuntil(b"\r\n"))[:-2]
         except asyncio.LimitOverrunError:
-            raise _GarbageError from None
+            raise GarbageError from None
         kind, rest = line[:1], line[1:]
         match kind:
             case b"+":
@@ -84,7 +79,7 @@ class _RawReplies:
             case b"*" if depth < 2:  # noqa: PLR2004  nothing we ask nests deeper
                 size = _whole(rest, -1, _MAX_ITEMS)
                 return None if size < 0 else [await self._read(depth + 1) for _ in range(size)]
-        raise _GarbageError
+        raise GarbageError
 
     async def _body(self, line: bytes, size: int) -> bytes:
         self._budget -= size
@@ -96,7 +91,7 @@ class _RawReplies:
 
 def _whole(digits: bytes, least: int, most: int) -> int:
     if not re.fullmatch(rb"-?[0-9]{1,19}", digits) or not least <= int(digits) <= most:
-        raise _GarbageError
+        raise GarbageError
     return int(digits)
 
 
@@ -187,7 +182,7 @@ class Link:
         """Return the raw reply of INFO, connecting first if needed.
 
         A held connection that turns out closed (the server's `timeout`, CLIENT KILL, a restart) is replaced
-        once. There is never more than one attempt to connect.
+        once. There is never a second attempt to connect in one call.
 
         Raises:
             LinkError: the server could not be asked, or answered with an error.
@@ -206,7 +201,7 @@ class Link:
             refusal = self._refusal(reply, "INFO")
         else:
             refusal = LinkError(State.PROTOCOL, "the answer to INFO is no text")
-        if refusal.state not in _PASSING:
+        if refusal.state not in PASSING:
             self.close()
         raise refusal
 
@@ -220,7 +215,7 @@ class Link:
             return None
         reply = await self._ask(*command)
         if isinstance(reply, ResponseError):
-            if _DENIAL.match(str(reply)):
+            if is_denial(str(reply)):
                 self.denied |= {name}
             return None
         return reply
@@ -257,9 +252,7 @@ class Link:
         self.introduced, self.denied = False, frozenset()
         self.connects += 1
         with _as_link_errors(closed=State.UNREACHABLE):
-            addresses = (
-                ("",) if self._access.url.path else await self._resolver.addresses()
-            )  # a socket has none
+            addresses = await self._resolver.addresses()
         for address in addresses:
             self._connection = _new_connection(self._access, address)
             try:
@@ -290,42 +283,8 @@ class Link:
         return reply
 
     def _refusal(self, reply: ResponseError, command: str) -> LinkError:
-        """Tell the state from an error reply (server.c, acl.c and networking.c hold the texts)."""
-        text = str(reply)
-        if "max number of clients" in text:
-            return LinkError(State.AT_LIMIT, "max number of clients reached")
-        code = text.partition(" ")[0]
-        if command == "AUTH":  # its error can repeat the password, as in "unknown command, with args ..."
-            state = _CODES.get(code, State.AUTH)
-            return LinkError(
-                state, _auth_detail(text) if state is State.AUTH else f"AUTH was answered with {code}"
-            )
-        if "unknown command" in text:
-            return LinkError(State.NOPERM, f"the server does not know {command}: renamed or disabled")
-        state = _CODES.get(code, State.PROTOCOL)
-        shown = text.replace(self._secret, "***") if self._secret else text
-        return LinkError(state, "".join(c if c.isprintable() else "?" for c in shown[:_MAX_DETAIL]))
-
-
-# The connection is good, and the slot that it holds may be the last one: it is kept.
-_PASSING = (State.BUSY, State.LOADING, State.NOPERM)
-_DENIAL = re.compile(r"NOPERM|ERR unknown (?:sub)?command|ERR Unknown subcommand", re.IGNORECASE)
-_CODES = {
-    "NOAUTH": State.AUTH,
-    "WRONGPASS": State.AUTH,
-    "NOPERM": State.NOPERM,
-    "LOADING": State.LOADING,
-    "BUSY": State.BUSY,
-    "DENIED": State.REFUSED,  # protected mode
-}
-
-
-def _auth_detail(text: str) -> str:
-    if "wrong number of arguments" in text:
-        return "this server knows no users (they came with Redis 6): leave username out"
-    if "without any password" in text or "no password is set" in text:
-        return "this server has no password: leave the credentials out"
-    return "wrong username or password"
+        state, detail = read_error(str(reply), command)
+        return LinkError(state, detail.replace(self._secret, "***") if self._secret else detail)
 
 
 @contextmanager
@@ -333,59 +292,5 @@ def _as_link_errors(*, closed: State) -> Iterator[None]:
     """Turn whatever a connection raises into a LinkError; `closed` is what a closed connection means here."""
     try:
         yield
-    except (RedisError, OSError, EOFError, _GarbageError) as error:
-        raise _link_error(error, closed) from error
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and what it was raised from: redis-py wraps the telling one without a `from`."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-_MEANINGS: tuple[tuple[type[BaseException], State, str], ...] = (
-    (_GarbageError, State.PROTOCOL, "the server sent what no Redis sends"),
-    (
-        asyncio.IncompleteReadError,
-        State.PROTOCOL,
-        "the server closed the connection in the middle of a reply",
-    ),
-    (socket.gaierror, State.DNS, "the name does not resolve: {reason}"),
-    (ssl.SSLError, State.TLS, "TLS: {reason}"),
-    (ConnectionRefusedError, State.REFUSED, "nobody listens there"),
-    (FileNotFoundError, State.REFUSED, "there is no such socket"),
-    (TimeoutError, State.TIMEOUT, "the network gave up"),
-)
-
-
-def _link_error(error: BaseException, closed: State) -> LinkError:
-    cause = next((each for each in _causes(error) if not isinstance(each, RedisError)), error)
-    for kind, state, text in _MEANINGS:
-        if isinstance(cause, kind) and getattr(cause, "partial", True):  # nothing read is plainly closed
-            return LinkError(state, text.format(reason=_reason(cause)))
-    if isinstance(cause, EOFError | ConnectionError):
-        return LinkError(closed, _CLOSED[closed])
-    return _os_error(cause) if isinstance(cause, OSError) else LinkError(State.UNKNOWN, type(cause).__name__)
-
-
-def _reason(error: BaseException) -> str:
-    """What a resolver or a TLS error says of itself."""
-    texts = (getattr(error, name, None) for name in ("verify_message", "reason", "strerror"))
-    return next((str(text) for text in texts if text), type(error).__name__)
-
-
-_CLOSED = {
-    State.UNREACHABLE: "the connection was accepted and closed without an answer",
-    State.AT_LIMIT: "closed in the TLS handshake without a word: Redis does so at maxclients "
-    "(a proxy without a backend looks the same)",
-}
-
-
-def _os_error(error: OSError) -> LinkError:
-    """Read an OSError; for a name with several addresses asyncio joins several of them into one text."""
-    numbers = {error.errno} if error.errno else set(map(int, re.findall(r"\[Errno (\d+)\]", str(error))))
-    if numbers and numbers <= {errno.ECONNREFUSED, errno.EADDRNOTAVAIL}:
-        return LinkError(State.REFUSED, "nobody listens there")
-    text = ", ".join(os.strerror(number) for number in sorted(numbers)) or type(error).__name__
-    return LinkError(State.UNREACHABLE, text)
+    except (RedisError, OSError, EOFError, GarbageError) as error:
+        raise LinkError(*explain_failure(error, closed)) from error

@@ -12,8 +12,15 @@ import socket
 import threading
 
 
+def _needs_no_lookup(host: str) -> bool:
+    try:
+        return not host or bool(ipaddress.ip_address(host))
+    except ValueError:
+        return False
+
+
 class Resolver:
-    """Resolves one host name; an address is returned as it is."""
+    """Resolves one host name; an address, or the empty host of a unix socket, is returned as it is."""
 
     def __init__(self, host: str) -> None:
         self._host = host
@@ -26,8 +33,7 @@ class Resolver:
             socket.gaierror: the name does not resolve.
 
         """
-        with contextlib.suppress(ValueError):
-            ipaddress.ip_address(self._host)
+        if _needs_no_lookup(self._host):
             return (self._host,)
         if self._lookup is None:
             self._lookup = self._start()
