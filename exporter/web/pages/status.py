@@ -13,15 +13,15 @@ _STYLE = """
 :root{color-scheme:light dark;--ok:#1a7f37;--warn:#b35900;--bad:#cf222e;--dim:#6e7781;--line:#8883}
 body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:76rem;padding:0 1rem}
 h1{font-size:1.3rem;margin:0}p{margin:.3rem 0 1.2rem;color:var(--dim)}
-table{border-collapse:collapse;width:100%}
+main{overflow-x:auto}table{border-collapse:collapse;width:100%}
 th,td{text-align:left;padding:.45rem .7rem;border-bottom:1px solid var(--line);vertical-align:top}
 th{font-size:.8rem;color:var(--dim);font-weight:600}
 td.n,th.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 .state{font-weight:600;white-space:nowrap}
 .ok{color:var(--ok)}.warn{color:var(--warn)}.bad{color:var(--bad)}.dim{color:var(--dim)}
-.bar{background:var(--line);border-radius:3px;height:.6rem;width:12rem;overflow:hidden;margin-top:.3rem}
+.bar{background:var(--line);border-radius:3px;height:.6rem;min-width:6rem;max-width:14rem;overflow:hidden;margin-top:.3rem}
 .bar i{display:block;height:100%;background:currentColor}
-.note{color:var(--dim);font-size:.85rem;overflow-wrap:anywhere}
+.note{color:var(--dim);font-size:.85rem;overflow-wrap:break-word}
 """
 
 
@@ -38,9 +38,9 @@ def render_status(watches: Iterable[Watch], now: float, telemetry_path: str) -> 
 <h1>{NAME}</h1><p>{summary}. Version {escape(__version__)}.
 <a href="{escape(telemetry_path)}">Metrics</a>, <a href="/config">configuration</a>,
 <a href="/sd">service discovery</a>.</p>
-<table><thead><tr><th>Target</th><th>State</th><th>Connections used of limit</th><th class="n">Blocked</th>
+<main><table><thead><tr><th>Target</th><th>State</th><th>Connections used of limit</th><th class="n">Blocked</th>
 <th class="n">Rejected</th><th class="n">Polled</th></tr></thead><tbody>
-{"".join(_row(watch, now) for watch in rows)}</tbody></table></body></html>
+{"".join(_row(watch, now) for watch in rows)}</tbody></table></main></body></html>
 """.encode()
 
 
