@@ -38,7 +38,8 @@ def render_status(watches: Iterable[Watch], now: float, telemetry_path: str) -> 
 <h1>{NAME}</h1><p>{summary}. Version {escape(__version__)}.
 <a href="{escape(telemetry_path)}">Metrics</a>, <a href="/config">configuration</a>,
 <a href="/sd">service discovery</a>.</p>
-<main><table><thead><tr><th>Target</th><th>State</th><th>Connections used of limit</th><th class="n">Blocked</th>
+<main><table><thead><tr><th>Target</th><th>State</th><th>Connections used of limit</th>
+<th class="n">Blocked</th>
 <th class="n">Rejected</th><th class="n">Polled</th></tr></thead><tbody>
 {"".join(_row(watch, now) for watch in rows)}</tbody></table></main></body></html>
 """.encode()
