@@ -101,6 +101,9 @@ class Board:
         self.generation += 1
         if after.state is not before.state:
             _log_change(before, after)
+        elif isinstance(observation, Outage):
+            fields = {"target": name, "state": observation.state, "detail": observation.detail}
+            log.debug("poll failed", extra={"fields": fields})
 
     def expire(self, now: float, at: float) -> tuple[str, ...]:
         """Turn overdue readings into outages, and name them; `now` is monotonic, `at` Unix time.

@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import random
+import re
 import time
 from collections.abc import Callable
 
 from exporter.analyse.slots import count_slots
-from exporter.link import Link, LinkError, Reply
-from exporter.model import Observation, Outage, Pace, Reading, ServerInfo, State, Target
+from exporter.link import Link, LinkError
+from exporter.model import Observation, Outage, Pace, Reading, State, Target
 from exporter.parse import ReplyError
 from exporter.parse.info import parse_cluster_known_nodes, parse_info
 
@@ -21,9 +22,14 @@ async def poll_once(target: Target, link: Link, timeout: float) -> Observation: 
     try:
         async with asyncio.timeout(timeout):
             info = parse_info(await link.info())
-            slots = count_slots(info, **await _what_info_lacks(target, link, info))
-            if not link.introduced:
-                await _introduce(link, info)
+            limit, known_nodes = target.max_clients, None
+            with contextlib.suppress(LinkError):  # the link is closed then; what INFO told stands
+                if info.count(b"maxclients") is None and info.count(b"max_clients") is None:
+                    limit = await _configured_limit(link) or limit
+                if info.count(b"cluster_enabled") and _FIRST_WITH_LINKS <= info.version < _FIRST_THAT_TELLS:
+                    known_nodes = await _known_nodes(link)
+                if not link.introduced:
+                    await link.introduce(info.version)
     except TimeoutError:
         return Outage(at, time.monotonic() - started, State.TIMEOUT, f"no answer within {timeout:g} s")
     except LinkError as error:
@@ -31,38 +37,22 @@ async def poll_once(target: Target, link: Link, timeout: float) -> Observation: 
     except ReplyError as error:
         link.close()
         return Outage(at, time.monotonic() - started, State.PROTOCOL, str(error))
+    slots = count_slots(info, limit=limit, known_nodes=known_nodes)
     return Reading(at, time.monotonic() - started, info, slots, link.denied)
 
 
-async def _introduce(link: Link, info: ServerInfo) -> None:
-    """Introduce us; what INFO told stands even when the server hangs up on that."""
-    try:
-        await link.introduce(info.version)
-    except LinkError:
-        link.close()
-
-
-async def _what_info_lacks(target: Target, link: Link, info: ServerInfo) -> dict[str, int | None]:
-    """Ask Redis before 6.2 for its limit and cluster nodes, which INFO tells only since then.
-
-    Redis 5 does not count cluster links against its limit, so there they are not asked for.
-    """
-    limit, known_nodes = target.max_clients, None
-    if info.count(b"maxclients") is None and info.count(b"max_clients") is None:
-        reply = await link.ask_if_allowed("config|get", "CONFIG", "GET", "maxclients")
-        limit = _second_number(reply) or limit
-    if info.count(b"cluster_enabled") and _FIRST_WITH_LINKS <= info.version < _FIRST_THAT_TELLS:
-        nodes = await link.ask_if_allowed("cluster|info", "CLUSTER", "INFO")
-        known_nodes = parse_cluster_known_nodes(nodes) if isinstance(nodes, bytes) else None
-    return {"limit": limit, "known_nodes": known_nodes}
-
-
-def _second_number(reply: Reply) -> int | None:
-    """The value in a CONFIG GET reply: `[name, value]`."""
-    match reply:
-        case [bytes(), bytes() as digits] if digits.isdigit():
+async def _configured_limit(link: Link) -> int | None:
+    """Ask Redis before 6.2 for its limit; the reply is `[name, value]`."""
+    match await link.ask_if_allowed("config|get", "CONFIG", "GET", "maxclients"):
+        case [bytes(), bytes() as digits] if re.fullmatch(rb"[0-9]{1,10}", digits):
             return int(digits)
     return None
+
+
+async def _known_nodes(link: Link) -> int | None:
+    """Ask a cluster node of Redis 6.0, which counts its links against the limit and does not tell them."""
+    reply = await link.ask_if_allowed("cluster|info", "CLUSTER", "INFO")
+    return parse_cluster_known_nodes(reply) if isinstance(reply, bytes) else None
 
 
 class Poller:

@@ -14,15 +14,14 @@ from pathlib import Path
 import pytest
 
 from exporter.demo.servers import ServerError, find_server, free_port
-from tests.conftest import need
+from tests.conftest import need, need_program
 from tests.daemon import ROOT, Daemon, environment, run_cli
 from tests.servers.kinds import CACHE
 from tests.waiting import eventually
 
 
 def _children(pid: int) -> list[int]:
-    listed = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
-    return [int(line) for line in listed.stdout.split()]
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _alive(pid: int) -> bool:
@@ -75,6 +74,7 @@ def test_the_demo_fills_a_server_keeps_answering_and_leaves_nothing_behind(
 
 
 def test_what_the_demo_says_to_watch_can_be_run_as_it_stands(demo: Daemon) -> None:
+    need_program("curl")
     demo.wait_for({"orders": "ok", "queue": "ok", "sessions": "ok"})
     (shell,) = re.findall(r'Watch  watch -n1 "(.*)"', demo.output())
     shown = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True).stdout

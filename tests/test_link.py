@@ -251,6 +251,41 @@ def test_a_refusal_in_place_of_the_answer_to_auth_keeps_its_meaning(answer: byte
     _with_fake(serve, use)
 
 
+@pytest.mark.parametrize(
+    ("config", "limit"),
+    [
+        (b"*2\r\n$10\r\nmaxclients\r\n$3\r\n500\r\n", 500),
+        (b"*2\r\n$10\r\nmaxclients\r\n$5000\r\n" + b"9" * 5000 + b"\r\n", 77),
+        (b"*0\r\n", 77),
+        (b"-NOPERM no\r\n", 77),
+        (b"-LOADING later\r\n", 77),
+        (b"", 77),
+    ],
+)
+def test_an_old_server_is_asked_for_its_limit_and_whatever_it_says_what_info_told_stands(
+    config: bytes, limit: int
+) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(4096)
+        writer.write(b"$32\r\n# Clients\r\nconnected_clients:3\r\n\r\n")
+        await reader.read(4096)
+        writer.write(config)
+        if config:
+            await reader.read(4096)  # CLIENT SETNAME
+            writer.write(b"+OK\r\n")
+            await reader.read()
+
+    async def use(target: Target) -> None:
+        link = Link(target.access)
+        observation = await _observe(Target("t", target.access, max_clients=77), link)
+        assert isinstance(observation, Reading), observation
+        assert (observation.slots.used, observation.slots.limit) == (3, limit)
+        assert link.connects == 1
+        link.close()
+
+    _with_fake(serve, use)
+
+
 def test_names_that_do_not_resolve_in_time_delay_no_other_target_and_no_exit(
     monkeypatch: pytest.MonkeyPatch, start_server: StartServer
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import StartServer
+from tests.conftest import StartServer, need_program
 from tests.daemon import Daemon, quick, running_exporter, target
 from tests.waiting import eventually
 
@@ -59,7 +59,7 @@ def test_redis_cli_sees_one_connection_for_each_target(start_server: StartServer
     with running_exporter(tmp_path, quick(target("one", url))) as daemon:
         daemon.wait_for({"one": "ok"})
         ran = subprocess.run(
-            ["redis-cli", "-p", str(server.port), "client", "list"],
+            [need_program("redis-cli"), "-p", str(server.port), "client", "list"],
             capture_output=True,
             text=True,
             check=True,

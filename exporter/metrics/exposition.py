@@ -3,14 +3,14 @@
 import asyncio
 import gzip
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from exporter.board import Board, Watch
 from exporter.metrics.catalogue import CATALOGUE
 from exporter.metrics.negotiation import Format
 from exporter.metrics.own import OwnMetrics
-from exporter.metrics.spec import Family, Field, Kind, Value
+from exporter.metrics.spec import Family, Field, Kind
 from exporter.model import Target
 
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
@@ -18,15 +18,13 @@ _COMPRESS_ASIDE_BYTES = 128 * 1024  # above it gzip takes longer than a loop may
 _OWN_METRICS_SECONDS = 1.0  # how old the exporter's own numbers may be on a page
 _FAMILIES_BETWEEN_YIELDS = 8
 
+_MAX_REMEMBERED = 4096
+
 Cells = tuple[bytes, ...]
 
 
 def _label(name: str, value: str) -> str:
     return f'{name}="{value.translate(_ESCAPES)}"'
-
-
-def _number(value: Value) -> str:
-    return value.decode() if isinstance(value, bytes) else repr(value)
 
 
 def _head(family: Family, form: Format) -> bytes:
@@ -50,8 +48,11 @@ class _Writer:
             if isinstance(family.source, Field)
         )
         self._made = tuple(
-            (index, family) for index, family in enumerate(CATALOGUE) if not isinstance(family.source, Field)
+            (index, family, family.source)
+            for index, family in enumerate(CATALOGUE)
+            if not isinstance(family.source, Field)
         )
+        self._series: dict[tuple[str, tuple[str, ...]], str] = {}
 
     def cells(self, watch: Watch) -> Cells:
         cells = [b""] * len(CATALOGUE)
@@ -63,17 +64,22 @@ class _Writer:
                     if field.factor != 1.0:
                         digits = repr(float(digits) * field.factor).encode()
                     cells[index] = prefix + digits + b"\n"
-        for index, family in self._made:
-            cells[index] = "".join(self._lines(family, watch)).encode()
+        for index, family, rows in self._made:
+            lines = [f"{self._name(family, values)} {number!r}\n" for values, number in rows(watch)]
+            cells[index] = "".join(lines).encode()
         return tuple(cells)
 
-    def _lines(self, family: Family, watch: Watch) -> Iterator[str]:
-        if isinstance(family.source, Field):
-            return
-        for values, number in family.source(watch):
+    def _name(self, family: Family, values: tuple[str, ...]) -> str:
+        """A series' name and labels, remembered: most come again at every poll."""
+        key = (family.name, values)
+        found = self._series.get(key)
+        if found is None:
             added = zip(family.labels, values, strict=True)
             labels = ",".join((self._labels, *(_label(name, value) for name, value in added)))
-            yield f"{family.name}{{{labels}}} {_number(number)}\n"
+            if len(self._series) >= _MAX_REMEMBERED:
+                self._series.clear()
+            found = self._series[key] = f"{family.name}{{{labels}}}"
+        return found
 
 
 @dataclass(frozen=True, slots=True)

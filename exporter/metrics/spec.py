@@ -7,8 +7,7 @@ from enum import StrEnum
 
 from exporter.board import Watch
 
-Value = bytes | int | float
-Row = tuple[tuple[str, ...], Value]
+Row = tuple[tuple[str, ...], int | float]
 Rows = Callable[[Watch], Iterable[Row]]
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
