@@ -1,5 +1,6 @@
 """`make demo` as a newcomer runs it: it shows the trouble, keeps answering, and leaves nothing behind."""
 
+import importlib.util
 import re
 import shutil
 import signal
@@ -121,6 +122,6 @@ def test_without_a_server_in_the_path_the_one_of_the_package_is_found(
     monkeypatch.setenv("PATH", tempfile.mkdtemp(dir=tmp_path))
     monkeypatch.syspath_prepend(str(tmp_path))
     assert find_server() == package / "bin" / "redis-server"
-    shutil.rmtree(package)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(ServerError, match="install redis-server or valkey-server"):
         find_server()

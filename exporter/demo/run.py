@@ -42,10 +42,13 @@ def demo(address: ListenAddress, duration: float | None) -> None:
             listen=(address,),
         )
         _explain(binary, targets, address)
+        failure: OSError | None = None
         try:
             uvloop.run(_run(config, orders, queue, sessions, duration))
-        except* OSError as errors:
-            raise DemoError(str(errors.exceptions[0])) from None
+        except* OSError as errors:  # what is raised in here would come out as a group again
+            failure = next(error for error in errors.exceptions if isinstance(error, OSError))
+        if failure is not None:
+            raise failure
 
 
 async def _run(

@@ -6,8 +6,9 @@ from exporter.model import ServerInfo
 from exporter.parse import ReplyError
 
 # Digits are copied to the metrics page as they are, and Prometheus refuses a whole page for one value it
-# cannot read: "7.0.15" must not pass, nor a number too long for a float64.
-_NUMBERS = re.compile(rb"\n([a-z][a-z0-9_]*+):([0-9]{1,20}+(?:\.[0-9]{1,20}+)?+)\r")
+# cannot read: "7.0.15" must not pass, nor a number too long for a float64. (No possessive group: in Python
+# 3.11.2, Debian 12's, it matches "1." with an empty rest.)
+_NUMBERS = re.compile(rb"\n([a-z][a-z0-9_]*+):([0-9]{1,20}(?:\.[0-9]{1,20})?)\r")
 _TEXTS = re.compile(
     rb"\n(role|redis_version|valkey_version|redis_mode|server_mode|master_link_status)"
     rb":([!-~]{1,64}+)\r"
