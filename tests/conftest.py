@@ -40,7 +40,7 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
     with contextlib.ExitStack() as stack:
 
         def start(*options: str, kind: ServerKind = SYSTEM, port: int | None = None) -> Server:
-            need(kind.present, f"{kind.name} is not there: run `make test`")
+            need(kind.present, f"{kind.name} is not there: `make test` fetches it, or says why it cannot")
             return stack.enter_context(running_server(kind.command, tmp_path, *options, port=port))
 
         yield start

@@ -46,7 +46,7 @@ def demo(address: ListenAddress, duration: float | None) -> None:
         try:
             uvloop.run(_run(config, orders, queue, sessions, duration))
         except* OSError as errors:  # what is raised in here would come out as a group again
-            failure = next(error for error in errors.exceptions if isinstance(error, OSError))
+            failure = next((each for each in errors.exceptions if isinstance(each, OSError)), OSError(errors))
         if failure is not None:
             raise failure
 

@@ -26,7 +26,7 @@ class _PatientProtocol(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401  uvicorn types it more narrowly
         super().connection_made(transport)
-        self._last: object = None
+        self._stuck_at: object = None
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -44,10 +44,10 @@ class _PatientProtocol(H11Protocol):
             or bool(self.conn.trailing_data[0])
             or self.transport.get_write_buffer_size() > 0
         )
-        if unfinished and cycle is self._last:
+        if unfinished and cycle is self._stuck_at:
             self.transport.abort()
         else:
-            self._last = cycle
+            self._stuck_at = cycle if unfinished else self  # no cycle is the protocol itself
             self._watch()
 
 
