@@ -14,6 +14,7 @@ import uvloop
 
 from exporter import NAME, __version__, log
 from exporter.analyse.slots import Samples, peak, recent
+from exporter.aside import aside
 from exporter.board import Board
 from exporter.metrics.exposition import Pages
 from exporter.metrics.own import OwnMetrics
@@ -88,6 +89,8 @@ class Exporter:
         self._board = Board()
         self._pages = Pages(self._board, self._own)
         self._reloading = asyncio.Lock()
+        self._reloads = 0
+        self._refused: ConfigError | None = None
         self._fleet: Fleet
 
     async def run(self) -> None:
@@ -105,7 +108,7 @@ class Exporter:
                 site = Site(self._board, self._pages, lambda: self._config, self.reload, self._fleet.expire)
                 tasks.create_task(serve_http(site, sockets), name="http")
                 tasks.create_task(self._measure_lag(), name="lag")
-                tasks.create_task(self._obey_signals(), name="signals")
+                tasks.create_task(self._obey_signals(tasks), name="signals")
                 gc.freeze()  # what start-up made stays for ever: no collection looks at it again
         except* _Shutdown:
             logger.info("stopped")
@@ -113,25 +116,40 @@ class Exporter:
     async def reload(self) -> None:
         """Read the configuration again and follow it; connections of unchanged targets stay.
 
+        Those who ask while it is being read share the one reading that begins after that.
+
         Raises:
             ConfigError: it is faulty; the old one stays in force.
 
         """
+        begun = self._reloads
         async with self._reloading:
-            try:
-                config = await asyncio.to_thread(self._load)
-            except ConfigError as error:
-                self._own.loaded(successfully=False)
-                for fault in error.faults:
-                    logger.error("configuration refused", extra={"fields": {"fault": fault}})  # noqa: TRY400
-                raise
-            if config.listen != self._config.listen:
-                logger.warning("web.listen_address changes at the next start only")
-            self._config = config
-            self._own.loaded(successfully=True)
-            log.configure(config.log_level, config.log_format)
-            self._apply()
-            logger.info("configuration loaded", extra={"fields": {"targets": len(config.targets)}})
+            if self._reloads == begun:
+                self._reloads += 1
+                self._refused = await self._load_and_follow()
+            if self._refused is not None:
+                raise self._refused
+
+    async def _load_and_follow(self) -> ConfigError | None:
+        try:
+            config = await aside(self._load, "reload")
+        except ConfigError as error:
+            self._own.loaded(successfully=False)
+            for fault in error.faults:
+                logger.error("configuration refused", extra={"fields": {"fault": fault}})  # noqa: TRY400
+            return error
+        if config.listen != self._config.listen:
+            logger.warning("web.listen_address changes at the next start only")
+        self._config = config
+        self._own.loaded(successfully=True)
+        log.configure(config.log_level, config.log_format)
+        self._apply()
+        logger.info("configuration loaded", extra={"fields": {"targets": len(config.targets)}})
+        return None
+
+    async def _reload_for_a_signal(self) -> None:
+        with contextlib.suppress(ConfigError):  # logged where it was found
+            await self.reload()
 
     def _apply(self) -> None:
         self._own.targets.set(len(self._config.targets))
@@ -147,7 +165,7 @@ class Exporter:
             samples = recent(samples, due, late, _LAG_WINDOW_SECONDS)
             self._own.loop_lag.set(peak(samples) or 0.0)
 
-    async def _obey_signals(self) -> None:
+    async def _obey_signals(self, tasks: asyncio.TaskGroup) -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(_log_loop_error)
         signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
@@ -157,8 +175,7 @@ class Exporter:
             received = await signals.get()
             if received is not signal.SIGHUP:
                 raise _Shutdown(received.name)
-            with contextlib.suppress(ConfigError):  # logged where it was found
-                await self.reload()
+            tasks.create_task(self._reload_for_a_signal(), name="reload")  # SIGTERM need not wait for it
 
 
 def _log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -26,23 +26,28 @@ def _serve(arguments: Sequence[str]) -> int:
     loading = Loading(arguments)
     from exporter import app  # while the child reads the settings
 
-    def load_again() -> Config:
-        config = Loading(arguments).finish()
-        if isinstance(config, int):
-            raise ConfigError([Fault("settings", f"the child that reads them ended with {config}")])
-        return config
-
     try:
         config = loading.finish()
         if isinstance(config, int):
             return config
-        app.run(config, load_again)
+        app.run(config, lambda: _load_again(arguments))
     except ConfigError as error:
         return _print_faults(error)
     except OSError as error:
         print(f"{NAME}: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _load_again(arguments: Sequence[str]) -> Config:
+    """Read the settings for a reload; what keeps them from being read is a fault like any other."""
+    try:
+        config = Loading(arguments).finish()
+    except OSError as error:
+        raise ConfigError([Fault("settings", f"cannot be read: {error.strerror}")]) from error
+    if isinstance(config, int):
+        raise ConfigError([Fault("settings", f"the process that reads them ended with {config}")])
+    return config
 
 
 def _check_config(arguments: Sequence[str]) -> int:

@@ -9,13 +9,21 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 
 from exporter.model import Config, ConfigError
 
+_PATIENCE_SECONDS = 30.0  # a file can lie on a disk that does not answer
+
 
 class Loading:
-    """A child that reads command line, environment and file, begun as soon as this is made."""
+    """A child that reads command line, environment and file, begun as soon as this is made.
+
+    Raises:
+        OSError: the machine cannot start a process.
+
+    """
 
     def __init__(self, arguments: Sequence[str]) -> None:
         reading, writing = os.pipe()
@@ -28,16 +36,21 @@ class Loading:
             os.close(writing)
 
     def finish(self) -> Config | int:
-        """Wait for the configuration; an exit code instead, when the child has printed help or usage.
+        """Wait for the configuration; an exit code instead, when the child printed help or usage, or failed.
 
         Raises:
             ConfigError: the settings are faulty.
 
         """
-        with self._result as result:
-            answer = result.read()
-        code = self._child.wait()
-        if not answer:
+        impatience = threading.Timer(_PATIENCE_SECONDS, self._child.kill)
+        impatience.start()
+        try:
+            with self._result as result:
+                answer = result.read()
+            code = self._child.wait()
+        finally:
+            impatience.cancel()
+        if code or not answer:
             return code
         found = pickle.loads(answer)  # noqa: S301  our own child wrote it into a pipe that nobody else has
         if isinstance(found, Config):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import redis
@@ -119,6 +120,32 @@ def test_a_file_that_is_nonsense_does_not_end_it(start_server: StartServer, tmp_
             assert daemon.ask("/-/reload", "POST").status == 500, nonsense
             daemon.hang_up()
         assert daemon.wait_for({"one": "ok"}).get("redis_up", "one") == 1
+
+
+def test_a_file_that_never_answers_holds_up_neither_polls_nor_sigterm(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    with running_exporter(tmp_path, quick(target("one", _url(start_server())))) as daemon:
+        daemon.wait_for({"one": "ok"})
+        daemon.config.unlink()
+        os.mkfifo(daemon.config)  # whoever opens it to read waits for a writer
+        daemon.hang_up()
+        polls = daemon.scrape().get("redis_connection_exporter_polls_total", "one") or 0
+        eventually(
+            lambda: (daemon.scrape().get("redis_connection_exporter_polls_total", "one") or 0) > polls + 1
+        )
+        assert daemon.stop(within=5) == 0
+        with daemon.config.open("w"):
+            pass  # lets the child that reads it go
+
+
+def test_many_reloads_at_once_are_few_readings(start_server: StartServer, tmp_path: Path) -> None:
+    with running_exporter(tmp_path, quick(target("one", _url(start_server())))) as daemon:
+        daemon.wait_for({"one": "ok"})
+        with ThreadPoolExecutor(30) as pool:
+            answers = list(pool.map(lambda _: daemon.ask("/-/reload", "POST"), range(30)))
+        assert {answer.status for answer in answers} == {200}
+        assert 1 <= daemon.output().count("configuration loaded") <= 10
 
 
 def test_a_reload_to_a_shorter_interval_counts_at_once_and_turns_nothing_red(

@@ -221,6 +221,27 @@ def test_a_user_who_may_not_ask_info_is_noperm(start_server: StartServer, talk: 
         daemon.wait_for({"one": "noperm"})
 
 
+def test_a_server_that_loads_its_data_is_loading_and_read_all_the_same(
+    start_server: StartServer, talk: Talk, tmp_path: Path
+) -> None:
+    file = ("--dbfilename", "some.rdb", "--rdbcompression", "no")
+    first = start_server("--enable-debug-command", "yes", *file)
+    client = talk(first)
+    client.execute_command("DEBUG", "POPULATE", "300", "key", "2000")  # type: ignore[no-untyped-call]
+    client.save()
+    slow = start_server(
+        "--dbfilename",
+        "some.rdb",
+        "--key-load-delay",
+        "20000",
+        "--loading-process-events-interval-bytes",
+        "1024",
+    )
+    with running_exporter(tmp_path, quick(target("one", _url(slow)))) as daemon:
+        assert daemon.wait_for({"one": "loading"}).get("redis_up", "one") == 1
+        daemon.wait_for({"one": "ok"}, within=30)
+
+
 def test_a_limit_that_nobody_tells_comes_from_the_settings_or_is_absent(
     start_server: StartServer, tmp_path: Path
 ) -> None:
