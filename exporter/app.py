@@ -62,9 +62,9 @@ class Fleet:
             task = self._tasks.create_task(poller.run(index * _START_SPACING_SECONDS), name=target.name)
             self._running[target.name] = poller, task
 
-    def expire(self) -> None:
+    def expire(self, pace: Pace) -> None:
         """Stop showing readings that should long have been replaced."""
-        for name in self._board.expire(time.monotonic(), time.time()):
+        for name in self._board.expire(time.monotonic(), pace.patience):
             self._pages.update(name)
 
     def _report(self, poller: Poller, observation: Observation) -> None:
@@ -95,6 +95,7 @@ class Exporter:
 
     async def run(self) -> None:
         """Poll and serve until SIGTERM or SIGINT; a bug anywhere ends it with an exception."""
+        signals = _signals()
         log.configure(self._config.log_level, self._config.log_format)
         sockets = bind(self._config.listen)
         logger.info(
@@ -105,10 +106,10 @@ class Exporter:
             async with asyncio.TaskGroup() as tasks:
                 self._fleet = Fleet(tasks, self._board, self._pages)
                 self._apply()
-                site = Site(self._board, self._pages, lambda: self._config, self.reload, self._fleet.expire)
+                site = Site(self._board, self._pages, lambda: self._config, self.reload, self._expire)
                 tasks.create_task(serve_http(site, sockets), name="http")
                 tasks.create_task(self._measure_lag(), name="lag")
-                tasks.create_task(self._obey_signals(tasks), name="signals")
+                tasks.create_task(self._obey(signals, tasks), name="signals")
                 gc.freeze()  # what start-up made stays for ever: no collection looks at it again
         except* _Shutdown:
             logger.info("stopped")
@@ -155,6 +156,9 @@ class Exporter:
         self._own.targets.set(len(self._config.targets))
         self._fleet.watch(self._config.targets, self._config.pace)
 
+    def _expire(self) -> None:
+        self._fleet.expire(self._config.pace)
+
     async def _measure_lag(self) -> None:
         loop = asyncio.get_running_loop()
         samples: Samples = ()
@@ -165,17 +169,22 @@ class Exporter:
             samples = recent(samples, due, late, _LAG_WINDOW_SECONDS)
             self._own.loop_lag.set(peak(samples) or 0.0)
 
-    async def _obey_signals(self, tasks: asyncio.TaskGroup) -> None:
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(_log_loop_error)
-        signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
-        for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.add_signal_handler(each, signals.put_nowait, each)
+    async def _obey(self, signals: "asyncio.Queue[signal.Signals]", tasks: asyncio.TaskGroup) -> None:
         while True:
             received = await signals.get()
             if received is not signal.SIGHUP:
                 raise _Shutdown(received.name)
             tasks.create_task(self._reload_for_a_signal(), name="reload")  # SIGTERM need not wait for it
+
+
+def _signals() -> "asyncio.Queue[signal.Signals]":
+    """Catch the signals that we obey from now on, before anything is open that they would cut."""
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_log_loop_error)
+    signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(each, signals.put_nowait, each)
+    return signals
 
 
 def _log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 class Watch:
     """All that is known of one target at one moment.
 
-    `samples` and `good_until`, the moment from which the observation is overdue, are in monotonic seconds:
-    a clock that is set right must neither hide a peak nor turn every target red.
+    `samples` and `seen`, the moment of the observation, are in monotonic seconds: a clock that is set right
+    must neither hide a peak nor turn every target red. `patience` is how long it may stand.
     """
 
     target: Target
@@ -28,7 +28,8 @@ class Watch:
     connects: int = 0
     failures: Mapping[State, int] = field(default_factory=dict)
     samples: Samples = ()
-    good_until: float = math.inf
+    seen: float = 0.0
+    patience: float = math.inf
 
     @property
     def state(self) -> State:
@@ -61,8 +62,16 @@ class Watch:
             polls=self.polls + 1,
             connects=connects,
             samples=recent(self.samples, now, observation.slots.used, PEAK_WINDOW_SECONDS),
-            good_until=now + patience,
+            seen=now,
+            patience=patience,
         )
+
+    def overdue(self) -> "Watch":
+        """What is left when the next poll should long have come: no numbers, and no poll that was none."""
+        if self.reading is None:
+            return self
+        outage = Outage(self.reading.at, self.reading.took, State.TIMEOUT, "the next poll is overdue")
+        return replace(self, now=outage)
 
 
 class Board:
@@ -95,28 +104,32 @@ class Board:
         self, name: str, observation: Observation, connects: int, *, now: float, patience: float
     ) -> None:
         """Take a poll's result, and log when the target's state has changed; for the arguments see Watch."""
-        before = self._watches[name]
-        after = before.after(observation, connects, now, patience)
-        self._watches[name] = after
-        self.generation += 1
-        if after.state is not before.state:
-            _log_change(before, after)
-        elif isinstance(observation, Outage):
+        self._replace(self._watches[name].after(observation, connects, now, patience))
+        if isinstance(observation, Outage):
             fields = {"target": name, "state": observation.state, "detail": observation.detail}
             log.debug("poll failed", extra={"fields": fields})
 
-    def expire(self, now: float, at: float) -> tuple[str, ...]:
-        """Turn overdue readings into outages, and name them; `now` is monotonic, `at` Unix time.
+    def expire(self, now: float, patience: float) -> tuple[str, ...]:
+        """Drop readings that are overdue at a moment (monotonic), and name their targets.
 
-        A process that was frozen would otherwise serve old numbers to the first scrape after it.
+        A process that was frozen would otherwise serve old numbers to the first scrape after it. `patience`
+        is that of the present pace; where a reading was made at a slower one, that counts until the next.
         """
-        overdue = tuple(
-            watch for watch in self._watches.values() if watch.reading is not None and watch.good_until < now
-        )
+        overdue = [
+            watch
+            for watch in self._watches.values()
+            if watch.reading is not None and now > watch.seen + max(watch.patience, patience)
+        ]
         for watch in overdue:
-            outage = Outage(at, 0.0, State.TIMEOUT, "the last poll is overdue")
-            self.record(watch.target.name, outage, watch.connects, now=now, patience=0.0)
+            self._replace(watch.overdue())
         return tuple(watch.target.name for watch in overdue)
+
+    def _replace(self, after: Watch) -> None:
+        name = after.target.name
+        before, self._watches[name] = self._watches[name], after
+        self.generation += 1
+        if after.state is not before.state:
+            _log_change(before, after)
 
 
 def _carried_over(old: Watch | None, target: Target) -> Watch:

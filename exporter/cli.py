@@ -22,7 +22,9 @@ def _print_faults(error: ConfigError) -> int:
 
 
 def _serve(arguments: Sequence[str]) -> int:
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the loop listens, a reload must not end us
+    # Until the loop catches signals: nothing to reload yet, nothing to drain yet.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     loading = Loading(arguments)
     from exporter import app  # while the child reads the settings
 
@@ -68,11 +70,11 @@ def _check_config(arguments: Sequence[str]) -> int:
 def _healthcheck(arguments: Sequence[str]) -> int:
     import http.client
 
-    from exporter.settings import load
+    from exporter.settings import load_web
     from exporter.settings.arguments import healthcheck_sources
 
     try:
-        address = load(healthcheck_sources(arguments)).web.listen_address[0]
+        address = load_web(healthcheck_sources(arguments)).listen_address[0]
     except ConfigError as error:
         return _print_faults(error)
     connection = http.client.HTTPConnection(address.host or "localhost", address.port, timeout=5)
@@ -103,6 +105,8 @@ def _demo(arguments: Sequence[str]) -> int:
     )
     given = parser.read(arguments)
     duration = given["duration"]
+    if isinstance(duration, float) and not duration > 0:
+        parser.error("--duration: write a number of seconds above 0")
     try:
         address = parse_listen_address(given["address"])
     except ValueError as error:
@@ -122,4 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 1 for a failure, 2 for faulty settings or usage."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     command = _COMMANDS.get(words[0]) if words else None
-    return command(words[1:]) if command is not None else _serve(words)
+    try:
+        return command(words[1:]) if command is not None else _serve(words)
+    except KeyboardInterrupt:  # before there was anything to stop
+        return 128 + signal.SIGINT

@@ -182,7 +182,8 @@ class Link:
         """Return the raw reply of INFO, connecting first if needed.
 
         A held connection that turns out closed (the server's `timeout`, CLIENT KILL, a restart) is replaced
-        once. There is never a second attempt to connect in one call.
+        once. There is one attempt to connect in one call, at each address of the name
+        in turn until one accepts.
 
         Raises:
             LinkError: the server could not be asked, or answered with an error.
@@ -283,8 +284,7 @@ class Link:
         return reply
 
     def _refusal(self, reply: ResponseError, command: str) -> LinkError:
-        state, detail = read_error(str(reply), command)
-        return LinkError(state, detail.replace(self._secret, "***") if self._secret else detail)
+        return LinkError(*read_error(str(reply), command, self._secret))
 
 
 @contextmanager

@@ -11,10 +11,17 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 from exporter.model import Config, ConfigError
 
 _PATIENCE_SECONDS = 30.0  # a file can lie on a disk that does not answer
+
+
+def _import_path() -> list[str]:
+    """Where this very package lies, installed or not, and what the user had set."""
+    own = str(Path(__file__).parent.parent)
+    return [own, *filter(None, [os.environ.get("PYTHONPATH")])]
 
 
 class Loading:
@@ -30,7 +37,11 @@ class Loading:
         self._result = os.fdopen(reading, "rb")
         try:
             self._child = subprocess.Popen(  # noqa: S603  our own module, with the arguments that we were given
-                [sys.executable, "-m", "exporter.settings", str(writing), *arguments], pass_fds=[writing]
+                # -P: what lies in the working directory is not ours to import.
+                [sys.executable, "-P", "-m", "exporter.settings", str(writing), *arguments],
+                pass_fds=[writing],
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(_import_path())},
+                process_group=0,  # Ctrl-C is for us
             )
         finally:
             os.close(writing)
@@ -43,6 +54,7 @@ class Loading:
 
         """
         impatience = threading.Timer(_PATIENCE_SECONDS, self._child.kill)
+        impatience.daemon = True
         impatience.start()
         try:
             with self._result as result:

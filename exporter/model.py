@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 
 class State(StrEnum):
-    """What a target is to us; every value but OK and AT_LIMIT is also a reason why a poll failed."""
+    """What a target is to us; every value but OK is also a reason why a poll failed."""
 
     OK = "ok"
     AT_LIMIT = "at_limit"
@@ -90,8 +90,9 @@ class Pace:
     def gap(self, chance: float) -> float:
         """Seconds between the starts of two polls, for a chance drawn from 0 to 1.
 
-        The jitter only ever lengthens the interval, so there is at most one attempt per interval, and by at
-        most half the timeout, so an observation is never older than interval + timeout.
+        The jitter only ever lengthens the interval, so there is at most one attempt per interval; and by no
+        more than half the timeout, so an observation of a server that answers within the other half is never
+        older than interval + timeout.
         """
         return self.interval + chance * min(0.1 * self.interval, 0.5 * self.timeout)
 

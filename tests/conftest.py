@@ -7,12 +7,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 import redis
 import trustme
 
 from exporter.demo.servers import Server, running_server
 from tests.servers.kinds import KINDS, SYSTEM, ServerKind
+
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 CI = os.environ.get("CI") == "true"
 

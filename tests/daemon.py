@@ -124,6 +124,12 @@ class Daemon:
         return self.process.wait(within)
 
 
+def children(pid: int) -> list[int]:
+    """The processes that any thread of a process has started."""
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for each in lists for child in each.read_text().split()]
+
+
 def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "exporter", *arguments]
 
@@ -185,7 +191,7 @@ def target(name: str, url: str, **settings: object) -> dict[str, Any]:
 
 def quick(*targets: Mapping[str, Any], **sections: object) -> dict[str, Any]:
     """A configuration that polls as often as it may."""
-    return {"poll": {"interval": "1s", "timeout": "500ms"}, "targets": [*targets], **sections}
+    return {"poll": {"interval": "1s", "timeout": "900ms"}, "targets": [*targets], **sections}
 
 
 def log_events(text: str) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """A target can hurt only itself: bad servers of every sort beside twenty healthy ones."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -7,12 +8,13 @@ import socket
 import statistics
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 from exporter.demo.servers import free_port
 from tests.conftest import StartServer, need
-from tests.daemon import Daemon, running_exporter, target
+from tests.daemon import Daemon, quick, running_exporter, target
 from tests.proxy import proxy
 from tests.waiting import eventually
 
@@ -41,7 +43,8 @@ def _private_hosts(folder: Path) -> tuple[Path, tuple[str, ...]]:
 
 
 def _ages(daemon: Daemon, healthy: list[str]) -> list[float]:
-    scrape, now = daemon.scrape(), time.time()
+    now = time.time()
+    scrape = daemon.scrape()
     assert all(scrape.get("redis_up", name) == 1 for name in healthy)
     name = "redis_connection_exporter_last_success_timestamp_seconds"
     return [now - (scrape.get(name, each) or 0) for each in healthy]
@@ -80,6 +83,7 @@ def test_bad_servers_have_their_right_state_delay_nobody_and_recover_once_healed
                 target("nameless", f"redis://no-such-host.invalid:{one.port}"),
             ],
         }
+        began = time.monotonic()
         daemon = stack.enter_context(running_exporter(tmp_path, config, prefix=prefix))
         daemon.wait_for(dict.fromkeys(healthy, "ok"))
         daemon.wait_for({"hung": "ok"})
@@ -98,7 +102,7 @@ def test_bad_servers_have_their_right_state_delay_nobody_and_recover_once_healed
         assert statistics.median(took) < 0.05
         assert max(took) < TIMEOUT, "no scrape waits for a server"
         assert {name: daemon.states()[name] for name in BAD_STATES} == BAD_STATES
-        assert silent.accepted <= (WATCHED_SECONDS + 30) / INTERVAL, "one attempt per interval"
+        assert silent.accepted <= (time.monotonic() - began) / INTERVAL + 1, "one attempt per interval"
 
         hung.process.send_signal(signal.SIGCONT)
         for each in (dripping, silent, garbage, closing):
@@ -114,37 +118,43 @@ def test_bad_servers_have_their_right_state_delay_nobody_and_recover_once_healed
         )
 
 
-def test_a_server_that_hangs_up_after_each_answer_is_read_all_the_same(tmp_path: Path) -> None:
-    listener = socket.create_server(("127.0.0.1", 0))
+@contextlib.contextmanager
+def _rude_server() -> Iterator[int]:
+    """Answer one command of each connection with a small INFO reply, and hang up."""
     info = b"# Clients\r\nconnected_clients:3\r\nmaxclients:10\r\n"
+    listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
-        while True:
-            try:
+        with contextlib.suppress(OSError):
+            while True:
                 client, _ = listener.accept()
-            except OSError:
-                return
-            with client:
-                client.recv(4096)
-                client.sendall(b"$%d\r\n%b\r\n" % (len(info), info))
+                with client, contextlib.suppress(OSError):
+                    client.recv(4096)
+                    client.sendall(b"$%d\r\n%b\r\n" % (len(info), info))
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
-    url = f"redis://127.0.0.1:{listener.getsockname()[1]}"
-    config = {"poll": {"interval": "1s", "timeout": "500ms"}, "targets": [target("rude", url)]}
-    with running_exporter(tmp_path, config) as daemon:
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(5)
+
+
+def test_a_server_that_hangs_up_after_each_answer_is_read_all_the_same(tmp_path: Path) -> None:
+    with (
+        _rude_server() as port,
+        running_exporter(tmp_path, quick(target("rude", f"redis://127.0.0.1:{port}"))) as daemon,
+    ):
         daemon.wait_for({"rude": "ok"})
         polled = "redis_connection_exporter_polls_total"
         eventually(lambda: (daemon.scrape().get(polled, "rude") or 0) >= 4)
         scrape = daemon.scrape()
-        polls = scrape.get(polled, "rude") or 0
         assert scrape.get("redis_up", "rude") == 1
         assert scrape.get("redis_connection_utilization_ratio", "rude") == 0.3
         connects = scrape.get("redis_connection_exporter_connects_total", "rude") or 0
-        assert connects <= polls, "one attempt per poll"
-    listener.shutdown(socket.SHUT_RDWR)
-    listener.close()
-    thread.join(5)
+        assert connects <= (scrape.get(polled, "rude") or 0), "one attempt per poll"
 
 
 def test_a_flooding_server_costs_memory_for_one_poll_only(start_server: StartServer, tmp_path: Path) -> None:
@@ -161,10 +171,10 @@ def test_a_flooding_server_costs_memory_for_one_poll_only(start_server: StartSer
             daemon.wait_for({"good": "ok"})
             eventually(
                 lambda: (
-                    daemon.states()["flood"] in ("timeout", "protocol")
+                    daemon.states()["flood"] == "protocol"
                     and (daemon.scrape().get("redis_connection_exporter_polls_total", "flood") or 0) >= 4
                 )
             )
             scrape = daemon.scrape()
             assert scrape.get("redis_up", "good") == 1
-            assert (scrape.get("process_resident_memory_bytes") or 0) < 300e6
+            assert (scrape.get("process_resident_memory_bytes") or 0) < 60e6

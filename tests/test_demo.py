@@ -16,13 +16,9 @@ import pytest
 
 from exporter.demo.servers import ServerError, find_server, free_port
 from tests.conftest import need, need_program
-from tests.daemon import ROOT, Daemon, environment, run_cli
+from tests.daemon import ROOT, Daemon, children, environment, run_cli
 from tests.servers.kinds import CACHE
 from tests.waiting import eventually
-
-
-def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _alive(pid: int) -> bool:
@@ -65,7 +61,7 @@ def test_the_demo_fills_a_server_keeps_answering_and_leaves_nothing_behind(
     assert scrape.get("redis_connection_utilization_ratio", "sessions") == 1
     assert "bad" in demo.ask("/").text
 
-    servers = _children(demo.process.pid)
+    servers = children(demo.process.pid)
     assert len(servers) == 3
     demo.process.send_signal(signal.SIGINT)
     assert demo.process.wait(15) == 0
@@ -85,7 +81,7 @@ def test_what_the_demo_says_to_watch_can_be_run_as_it_stands(demo: Daemon) -> No
 
 def test_killed_without_a_chance_to_clean_up_the_demo_takes_its_servers_along(demo: Daemon) -> None:
     demo.wait_for({"orders": "ok"})
-    servers = _children(demo.process.pid)
+    servers = children(demo.process.pid)
     demo.process.kill()
     demo.process.wait()
     eventually(lambda: not any(_alive(pid) for pid in servers))

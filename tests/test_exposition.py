@@ -67,9 +67,13 @@ def canonical(own: OwnMetrics | None = None) -> Pages:
 
 
 def page(form: Format, pages: Pages | None = None) -> str:
-    made = asyncio.run((pages or canonical()).page(form))
-    assert gzip.decompress(made.packed) == made.plain
-    return made.plain.decode()
+    async def make() -> tuple[bytes, bytes]:
+        made = await (pages or canonical()).page(form)
+        return made.plain, await made.packed()
+
+    plain, packed = asyncio.run(make())
+    assert gzip.decompress(packed) == plain
+    return plain.decode()
 
 
 @pytest.mark.parametrize("form", Format)

@@ -213,7 +213,7 @@ def test_a_server_that_repeats_our_password_in_an_error_does_not_get_it_into_the
         await reader.read(4096)
         writer.write(b"+OK\r\n")
         await reader.read(4096)
-        writer.write(b"-ERR your password is hunter2, is it not\r\n")
+        writer.write(b"-ERR your password is hunter2, is it not" + b" " * 154 + b"hunter2\r\n")
         await reader.read()
 
     async def use(target: Target) -> None:
@@ -221,7 +221,8 @@ def test_a_server_that_repeats_our_password_in_an_error_does_not_get_it_into_the
         link = Link(target.access)
         observation = await _observe(target, link)
         assert isinstance(observation, Outage)
-        assert observation.detail == "ERR your password is ***, is it not"
+        assert observation.detail.startswith("ERR your password is ***, is it not")
+        assert "hunt" not in observation.detail, "nor the half of it where the text is cut"
         link.close()
 
     _with_fake(serve, use)

@@ -1,11 +1,14 @@
 """A password appears nowhere: not in a log, not on a page, not in an error, whatever goes wrong."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import redis
 
 from exporter.demo.servers import free_port
 from tests.conftest import Certificates, StartServer
+from tests.crowd import crowd
 from tests.daemon import quick, run_cli, running_exporter, target
 from tests.proxy import proxy
 from tests.waiting import eventually
@@ -13,19 +16,32 @@ from tests.waiting import eventually
 SECRET = "hunter2-correct-horse"
 
 
+@pytest.mark.parametrize("form", ["logfmt", "json"])
 def test_no_output_and_no_page_ever_shows_a_password_whatever_goes_wrong(
-    start_server: StartServer, certificates: Certificates, tmp_path: Path
+    form: str,
+    start_server: StartServer,
+    talk: Callable[..., redis.Redis],
+    certificates: Certificates,
+    tmp_path: Path,
 ) -> None:
     open_server, locked = start_server(), start_server("--requirepass", SECRET)
     renamed = start_server("--rename-command", "AUTH", "")
     tls_port = free_port()
     start_server(*certificates.server_options(tls_port))
     (tmp_path / "secret").write_text(SECRET)
+    full, forbidding = start_server("--maxclients", "10"), start_server("--bind", "127.0.0.1", "127.0.0.2")
+    talk(forbidding).execute_command("ACL", "SETUSER", "u", "on", f">{SECRET}", "-@all")  # type: ignore[no-untyped-call]
 
     def url(port: int) -> str:
         return f"redis://127.0.0.1:{port}"
 
-    with proxy(open_server.port, "garbage") as garbage, proxy(open_server.port, "closes") as closes:
+    with (
+        proxy(open_server.port, "garbage") as garbage,
+        proxy(open_server.port, "closes") as closes,
+        proxy(open_server.port, "silent") as silent,
+        crowd(full.port) as clients,
+    ):
+        clients.fill()
         config = quick(
             target("right", url(locked.port), password=SECRET),
             target("file", f"redis://localhost:{locked.port}", password_file=str(tmp_path / "secret")),
@@ -39,7 +55,10 @@ def test_no_output_and_no_page_ever_shows_a_password_whatever_goes_wrong(
             target("dns", "redis://no-such-host.invalid", password=SECRET),
             target("tls", f"rediss://localhost:{tls_port}", password=SECRET),
             target("nofile", f"redis://[::1]:{locked.port}", password_file=f"/{SECRET}-is-no-file"),
-            log={"level": "debug"},
+            target("silent", url(silent.port), password=SECRET),
+            target("full", url(full.port), password=SECRET),
+            target("noperm", f"redis://127.0.0.2:{forbidding.port}", username="u", password=SECRET),
+            log={"level": "debug", "format": form},
         )
         with running_exporter(tmp_path, config) as daemon:
             daemon.wait_for(
@@ -52,6 +71,7 @@ def test_no_output_and_no_page_ever_shows_a_password_whatever_goes_wrong(
                     "refused": "refused",
                 }
             )
+            daemon.wait_for({"silent": "timeout", "full": "at_limit", "noperm": "noperm"})
             eventually(lambda: daemon.ask("/-/ready").status == 200)
             pages = [
                 daemon.ask(path).text

@@ -300,6 +300,19 @@ def test_mutual_tls_needs_the_client_certificate(
         daemon.wait_for({"with": "ok", "without": "tls"})
 
 
+def test_a_rotated_ca_file_counts_from_the_next_connect_on(
+    start_server: StartServer, certificates: Certificates, tmp_path: Path
+) -> None:
+    port = free_port()
+    start_server(*certificates.server_options(port))
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(certificates.other_ca.read_bytes())
+    with running_exporter(tmp_path, quick(_tls_target("one", port, ca_file=str(ca)))) as daemon:
+        daemon.wait_for({"one": "tls"})
+        ca.write_bytes(certificates.ca.read_bytes())
+        daemon.wait_for({"one": "ok"})
+
+
 def test_a_key_with_a_passphrase_is_a_tls_fault_and_asks_nobody(
     start_server: StartServer, certificates: Certificates, tmp_path: Path
 ) -> None:
@@ -352,7 +365,9 @@ def test_a_connection_that_the_server_closed_while_idle_is_replaced_without_a_fa
         assert not any(failures)
 
 
-def test_prometheus_itself_takes_the_page_in_every_format(start_server: StartServer, tmp_path: Path) -> None:
+def test_prometheus_itself_takes_the_whole_page_and_that_of_one_target(
+    start_server: StartServer, tmp_path: Path
+) -> None:
     prometheus = need_program("prometheus")
     server = start_server()
     with running_exporter(tmp_path, quick(target("one", _url(server)))) as daemon:

@@ -4,7 +4,6 @@ import asyncio
 import gzip
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from exporter.board import Board, Watch
 from exporter.metrics.catalogue import CATALOGUE
@@ -82,12 +81,20 @@ class _Writer:
         return found
 
 
-@dataclass(frozen=True, slots=True)
 class Page:
-    """One exposition: as it is, and gzip-compressed."""
+    """One exposition, compressed when the first one wants it so."""
 
-    plain: bytes
-    packed: bytes
+    def __init__(self, plain: bytes) -> None:
+        self.plain = plain
+        self._packed: bytes | None = None
+        self._packing = asyncio.Lock()
+
+    async def packed(self) -> bytes:
+        """The page under gzip at level 1, which has 9/10 of the gain at a third of the time."""
+        async with self._packing:
+            if self._packed is None:
+                self._packed = await _pack(self.plain)
+            return self._packed
 
 
 class Pages:
@@ -126,14 +133,14 @@ class Pages:
             if page is None or made_from != generation or now - made_at > _OWN_METRICS_SECONDS:
                 own = self._own.openmetrics() if form is Format.OPENMETRICS_1_0_0 else self._own.text()
                 plain = await _join(form, tuple(self._cells.values()), own)
-                page = Page(plain, await _pack(plain))
+                page = Page(plain)
                 self._ready[form] = generation, now, page
             return page
 
     async def page_of(self, name: str, form: Format) -> Page:
         """The page of one target, without the exporter's own metrics."""
         plain = await _join(form, (self._cells[name],), b"")
-        return Page(plain, await _pack(plain))
+        return Page(plain)
 
 
 async def _join(form: Format, targets: Iterable[Cells], own: bytes) -> bytes:
@@ -152,7 +159,7 @@ async def _join(form: Format, targets: Iterable[Cells], own: bytes) -> bytes:
 
 
 async def _pack(plain: bytes) -> bytes:
-    """Compress at level 1, which keeps 9/10 of the gain at a third of the time; long pages in a thread."""
+    """Compress; long pages in a thread."""
     if len(plain) < _COMPRESS_ASIDE_BYTES:
         return gzip.compress(plain, 1, mtime=0)
     return await asyncio.to_thread(gzip.compress, plain, 1, mtime=0)

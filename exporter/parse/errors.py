@@ -23,8 +23,11 @@ _MAX_DETAIL = 200
 PASSING = (State.BUSY, State.LOADING, State.NOPERM)
 
 
-def read_error(text: str, command: str) -> tuple[State, str]:
-    """Tell the state from an error reply to a command; what is said of AUTH repeats nothing of the reply."""
+def read_error(text: str, command: str, secret: str | None = None) -> tuple[State, str]:
+    """Tell the state from an error reply to a command, and what to say of it without the secret.
+
+    Of the reply to AUTH nothing is repeated at all.
+    """
     if "max number of clients" in text:
         return State.AT_LIMIT, "max number of clients reached"
     code = text.partition(" ")[0]
@@ -33,7 +36,8 @@ def read_error(text: str, command: str) -> tuple[State, str]:
         return state, _about_auth(text) if state is State.AUTH else f"AUTH was answered with {code}"
     if is_denial(text) and code != "NOPERM":
         return State.NOPERM, f"the server does not know {command}: renamed or disabled"
-    shown = "".join(each if each.isprintable() else "?" for each in text[:_MAX_DETAIL])
+    masked = text.replace(secret, "***") if secret else text
+    shown = "".join(each if each.isprintable() else "?" for each in masked[:_MAX_DETAIL])
     return _CODES.get(code, State.PROTOCOL), shown
 
 

@@ -1,5 +1,6 @@
 """The child of exporter/loading.py: reads everything, sends a Config or the faults, and ends."""
 
+import contextlib
 import os
 import pickle
 import sys
@@ -18,7 +19,8 @@ def main() -> None:
         found: object = plain_config(load(sources))
     except ConfigError as error:
         found = error.faults
-    with os.fdopen(int(answer_to), "wb") as pipe:
+    # The daemon may have ended meanwhile.
+    with contextlib.suppress(BrokenPipeError), os.fdopen(int(answer_to), "wb") as pipe:
         pickle.dump(found, pipe)
 
 

@@ -59,12 +59,9 @@ def serve_sources(arguments: Sequence[str]) -> Sources:
 
 
 def healthcheck_sources(arguments: Sequence[str]) -> Sources:
-    """Read the command line of the health check.
-
-    Targets may be arguments of the running exporter that are not seen here, and do not matter.
-    """
+    """Read the command line of the health check: the daemon's, without targets."""
     parser = Parser("healthcheck", "Exit 0 when the exporter that these settings start is healthy.")
-    return _sources(_with_settings(parser, arguments), ["redis://any.invalid"])
+    return _sources(_with_settings(parser, arguments), [])
 
 
 def _with_settings(parser: Parser, arguments: Sequence[str]) -> dict[str, object]:

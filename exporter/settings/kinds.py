@@ -2,7 +2,7 @@
 
 import re
 from typing import Annotated
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
@@ -45,6 +45,12 @@ Duration = Annotated[
 ]
 
 
+def _server_port(port: int | None) -> int:
+    if port == 0:
+        raise ValueError("not a port of a server: write redis://host:6379")
+    return DEFAULT_PORT if port is None else port
+
+
 def parse_redis_url(value: object) -> RedisUrl:
     """Read a `redis:`, `rediss:`, `valkey:`, `valkeys:` or `unix:` URL. No message repeats what was read."""
     if isinstance(value, RedisUrl):
@@ -75,7 +81,7 @@ def parse_redis_url(value: object) -> RedisUrl:
     host, port = _split_authority(authority)
     if not host:
         raise ValueError("the URL names no host: write redis://host:6379")
-    return RedisUrl(host=host, port=port or DEFAULT_PORT, tls=scheme in TLS_SCHEMES, scheme=scheme)
+    return RedisUrl(host=host, port=_server_port(port), tls=scheme in TLS_SCHEMES, scheme=scheme)
 
 
 def _port(text: str) -> int:
@@ -115,7 +121,7 @@ def parse_listen_address(value: object) -> ListenAddress:
 
 def parse_path(value: object) -> str:
     """Read the path of a page, as in `/metrics`."""
-    if isinstance(value, str) and urlsplit(value).path == value and re.fullmatch(r"/[!-~]+", value):
+    if isinstance(value, str) and re.fullmatch(r"/[A-Za-z0-9._~/-]+", value):
         return value
     raise ValueError("not a path of a page: write /metrics")
 

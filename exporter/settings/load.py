@@ -16,7 +16,7 @@ from pydantic_settings import EnvSettingsSource, SettingsError
 from exporter.model import ConfigError, Fault
 from exporter.settings.file import ConfigFile, FileError, read_file
 from exporter.settings.flags import section_of
-from exporter.settings.tree import ENVIRONMENT_PREFIX, Settings
+from exporter.settings.tree import ENVIRONMENT_PREFIX, Settings, Web
 
 # Kubernetes gives every pod such variables for a Service that is called "exporter"; they are not ours.
 _SERVICE_LINK = re.compile(r"EXPORTER_(?:SERVICE_(?:HOST|PORT).*|PORT(?:_.*)?)")
@@ -61,9 +61,31 @@ def load(sources: Sources) -> Settings:
     return settings
 
 
+def load_web(sources: Sources) -> Web:
+    """Read where the exporter listens, whatever is wrong with the rest: it may run on older settings.
+
+    Raises:
+        ConfigError: the flag or variable of an address is faulty.
+
+    """
+    try:
+        file = _file(sources.file)
+    except ConfigError:
+        file = None
+    environment, _ = _environment()
+    for tree in (file.tree if file else {}, {}):
+        merged = _merged(_merged(tree, environment), sources.flags).get("web") or {}
+        try:
+            return Web.model_validate(merged)
+        except ValidationError as error:
+            fault = Fault("web", error.errors(include_url=False, include_input=False)[0]["msg"])
+    raise ConfigError([fault])
+
+
 def _file(path: Path | None) -> ConfigFile | None:
-    chosen = path or Path(os.environ.get(CONFIG_FILE_VARIABLE, ""))
-    if chosen == Path():
+    named = os.environ.get(CONFIG_FILE_VARIABLE)
+    chosen = path or (Path(named) if named else None)
+    if chosen is None:
         return None
     try:
         return read_file(chosen)

@@ -24,7 +24,7 @@ def plain_config(settings: Settings) -> Config:
 
 
 def _shown(settings: Settings) -> str:
-    """The settings as YAML that could be loaded again; pydantic writes asterisks for secrets."""
+    """The settings as YAML with the keys of the file; pydantic writes asterisks for secrets."""
     tree = settings.model_dump(mode="json", exclude_none=True)
     text: str = yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
     return text

@@ -146,8 +146,17 @@ class Auth(Section):
         default=None, description="Password in clear; a password_file is better.", repr=False
     )
     password_file: File | None = Field(
-        default=None, description="File that holds the password; read again at each connect."
+        default=None,
+        description="File that holds the password; read again at each connect. Wins over auth.password.",
     )
+
+    @model_validator(mode="after")
+    def _user_with_password(self) -> Self:
+        if self.username is not None and self.password is None and self.password_file is None:
+            raise PydanticCustomError(
+                "user_without_password", "a username needs a password: write password_file: beside it"
+            )
+        return self
 
 
 class Tls(Section):
@@ -211,10 +220,6 @@ class Target(Auth):
     def _complete(self) -> Self:
         if self.password is not None and self.password_file is not None:
             raise PydanticCustomError("two_passwords", "write password: or password_file:, not both")
-        if self.username is not None and self.password is None and self.password_file is None:
-            raise PydanticCustomError(
-                "user_without_password", "a username needs a password: write password_file: beside it"
-            )
         if not self.url.tls and self.tls != Tls():
             raise PydanticCustomError(
                 "tls_without_tls", "tls: has no effect on this URL: write rediss:// instead of redis://"
@@ -268,6 +273,12 @@ class Log(Section):
     )
 
 
+_CURES = {
+    "url": "is the same server: write each server once",
+    "name": "has the same name: write another name",
+}
+
+
 def _doubles(raw: object) -> Iterator[InitErrorDetails]:
     """Find targets that share a name or a place, on the raw list, so that other faults hide none of them."""
     seen: dict[tuple[str, str], int] = {}
@@ -278,12 +289,13 @@ def _doubles(raw: object) -> Iterator[InitErrorDetails]:
                 yield InitErrorDetails(
                     type=PydanticCustomError(
                         "double_target",
-                        "targets[{first}] has the same {key}: write another name, and each server once",
-                        {"first": first, "key": key},
+                        "targets[{first}] {cure}",
+                        {"first": first, "cure": _CURES[key]},
                     ),
                     loc=(index, key),
                     input=None,
                 )
+                break
 
 
 def _identities(item: object) -> Iterator[tuple[str, str]]:

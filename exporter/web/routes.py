@@ -109,7 +109,8 @@ class Site:
 
     async def _metrics(self, request: Request) -> Answer:
         form, escaping = negotiate_format(request.headers.get("accept", ""))
-        return _exposition(await self._pages.page(form), form.content_type(escaping), request)
+        page = await self._pages.page(form)
+        return await _exposition(page, form.content_type(escaping), request)
 
     async def _probe(self, request: Request) -> Answer:
         names = parse_qs(request.query.decode("latin-1"), encoding="utf-8").get("target", [])
@@ -118,7 +119,9 @@ class Site:
         if self._board.get(names[0]) is None:
             return Answer(b"No target of that name is configured. The names are on /sd.\n", 404)
         form, escaping = negotiate_format(request.headers.get("accept", ""))
-        return _exposition(await self._pages.page_of(names[0], form), form.content_type(escaping), request)
+        return await _exposition(
+            await self._pages.page_of(names[0], form), form.content_type(escaping), request
+        )
 
     async def _status(self, _: Request) -> Answer:
         html = render_status(self._board, time.time(), self._config().telemetry_path)
@@ -155,11 +158,11 @@ class Site:
         return Answer(b"Reloaded.\n")
 
 
-def _exposition(page: Page, content_type: str, request: Request) -> Answer:
+async def _exposition(page: Page, content_type: str, request: Request) -> Answer:
     packed = accepts_gzip(request.headers.get("accept-encoding", ""))
     encoding = (("content-encoding", "gzip"),) if packed else ()
     return Answer(
-        page.packed if packed else page.plain,
+        await page.packed() if packed else page.plain,
         content_type=content_type,
         headers=(*encoding, ("vary", "Accept, Accept-Encoding")),
     )

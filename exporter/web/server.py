@@ -73,7 +73,8 @@ def bind(addresses: Iterable[ListenAddress]) -> list[socket.socket]:
         except OSError as error:
             for each in sockets:
                 each.close()
-            reason = os.strerror(error.errno) if error.errno else str(error)
+            number = error.errno or 0  # a resolver's numbers are below 0, and not the system's
+            reason = os.strerror(number) if number > 0 else error.strerror
             raise OSError(f"cannot listen on {address}: {reason}") from error
     return sockets
 
