@@ -78,7 +78,8 @@ SIGHUP or `POST /-/reload` reads everything again; a faulty file leaves the old 
 connections of unchanged targets stay open. Only `web.listen_address` needs a restart.
 
 Passwords are given in the file, in a variable, or best in a `password_file`, which is read again at each
-connect. They are refused on the command line and in URLs, and shown nowhere.
+connect. They are refused on the command line and in URLs, and shown nowhere. `auth` holds for every target
+that has no password of its own; where one server needs none, give each of the others its own instead.
 
 ## Settings
 

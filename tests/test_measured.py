@@ -1,5 +1,6 @@
 """Measured, printed, and not asserted: start-up and memory, for the README and for whoever changes them."""
 
+import asyncio
 import math
 import statistics
 import subprocess
@@ -8,6 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from exporter.analyse.slots import count_slots
+from exporter.board import Board
+from exporter.metrics.exposition import Pages
+from exporter.metrics.negotiation import Format
+from exporter.metrics.own import OwnMetrics
+from exporter.model import Access, Reading, RedisUrl, Target
+from exporter.parse.info import parse_info
 from tests.conftest import StartServer, need_program
 from tests.daemon import Daemon, quick, running_exporter, target
 from tests.waiting import eventually
@@ -65,3 +73,36 @@ def test_redis_cli_sees_one_connection_for_each_target(start_server: StartServer
             check=True,
         )
         assert ran.stdout.count("name=redis-connection-exporter") == 1
+
+
+def test_the_longest_hold_of_the_loop_by_a_page_of_500_targets_is_measured(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    info = parse_info((Path(__file__).parent / "data" / "info-debian13-valkey.txt").read_bytes())
+    reading = Reading(1.8e9, 0.001, info, count_slots(info, limit=None, known_nodes=None))
+    board = Board()
+    pages = Pages(board, OwnMetrics())
+    targets = tuple(Target(f"t{number}", Access(RedisUrl("h", number + 1))) for number in range(500))
+    board.set_targets(targets)
+    pages.set_targets()
+    for each in targets:
+        board.record(each.name, reading, 1, now=0.0, patience=1e9)
+        pages.update(each.name)
+
+    async def longest_hold() -> float:
+        board.record("t0", reading, 1, now=0.0, patience=1e9)  # so that the page is made anew
+        page = asyncio.ensure_future(pages.page(Format.OPENMETRICS_1_0_0))
+        longest, last = 0.0, time.perf_counter()
+        while not page.done():
+            await asyncio.sleep(0)
+            now = time.perf_counter()
+            longest, last = max(longest, now - last), now
+        return longest
+
+    holds = [asyncio.run(longest_hold()) for _ in range(9)]
+    with capsys.disabled():
+        print(
+            f"\nmeasured: page of 500 targets: longest hold of the event loop "
+            f"{statistics.median(holds) * 1000:.1f} ms (median of {len(holds)})"
+        )
+    assert statistics.median(holds) < 0.05

@@ -196,7 +196,7 @@ def test_the_smallest_acl_user_is_enough_and_denials_are_stated(
             daemon.wait_for({"one": "auth"})
             assert "leave username out" in daemon.output()
         return
-    client.execute_command("ACL", "SETUSER", "exporter", "on", ">secret", "-@all", "+info", "+client|list")  # type: ignore[no-untyped-call]
+    client.execute_command("ACL", "SETUSER", "exporter", "on", ">secret", "-@all", "+info")  # type: ignore[no-untyped-call]
     with running_exporter(
         tmp_path, quick(target("one", _url(server), username="exporter", password="secret"))
     ) as daemon:

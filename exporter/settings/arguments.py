@@ -14,7 +14,7 @@ other commands:
   {NAME} demo                 start Redis servers in trouble, and watch them
   {NAME} healthcheck          exit 0 when the running exporter is healthy
 
-Every flag is also a key of the file (web.listen_address) and a variable (EXPORTER_WEB__LISTEN_ADDRESS).
+Every setting is a flag, a key of the file (web.listen_address) and a variable (EXPORTER_WEB__LISTEN_ADDRESS).
 Flags win over variables, variables over the file. Passwords are given by file, variable or password_file
 only, never on the command line.
 """

@@ -192,7 +192,8 @@ class Target(Auth):
         description="Value of the label `target`; default: host:port, or the socket's path.",
     )
     url: Url = Field(
-        description="`redis://host:6379`, `rediss://` for TLS, `unix:///path`; `valkey://`, `valkeys://` too."
+        description="`redis://host:6379`, `rediss://` for TLS, `unix:///path`; `valkey://`, `valkeys://` "
+        "too. A database behind the port is ignored: connections belong to none."
     )
     labels: dict[LabelName, LabelValue] = Field(
         default_factory=dict, description="Labels on every series of this target."
