@@ -1,6 +1,6 @@
 """The settings tree: names, kinds, defaults, ranges and meanings. Data, no behaviour."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -19,6 +19,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from exporter.model import ListenAddress
+from exporter.settings.doubles import find_doubles
 from exporter.settings.kinds import (
     Duration,
     HostName,
@@ -26,7 +27,6 @@ from exporter.settings.kinds import (
     PagePath,
     Url,
     format_duration,
-    parse_redis_url,
 )
 
 ENVIRONMENT_PREFIX = "EXPORTER_"
@@ -274,45 +274,6 @@ class Log(Section):
     )
 
 
-_CURES = {
-    "url": "is the same server: write each server once",
-    "name": "has the same name: write another name",
-}
-
-
-def _doubles(raw: object) -> Iterator[InitErrorDetails]:
-    """Find targets that share a name or a place, on the raw list, so that other faults hide none of them."""
-    seen: dict[tuple[str, str], int] = {}
-    for index, item in enumerate(raw if isinstance(raw, list | tuple) else ()):
-        for key, identity in _identities(item):
-            first = seen.setdefault((key, identity), index)
-            if first != index:
-                yield InitErrorDetails(
-                    type=PydanticCustomError(
-                        "double_target",
-                        "targets[{first}] {cure}",
-                        {"first": first, "cure": _CURES[key]},
-                    ),
-                    loc=(index, key),
-                    input=None,
-                )
-                break
-
-
-def _identities(item: object) -> Iterator[tuple[str, str]]:
-    """What of a raw target no other target may share: its place, and its name where it has one."""
-    given = item if isinstance(item, dict) else {}
-    try:
-        place = parse_redis_url(given.get("url")).place
-    except ValueError:
-        place = ""
-    if place:
-        yield "url", place
-    name = given.get("name") or place
-    if isinstance(name, str) and name:
-        yield "name", name
-
-
 class Settings(BaseSettings):
     """Everything that can be set. Precedence: flags, then environment, then file, then defaults."""
 
@@ -345,7 +306,7 @@ class Settings(BaseSettings):
             raise PydanticCustomError(
                 "no_targets", "no server to watch: write targets: in the file, or a URL on the command line"
             )
-        faults = list(_doubles(raw))
+        faults = list(find_doubles(raw))
         try:
             targets = handler(raw)
         except ValidationError as error:
