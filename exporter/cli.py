@@ -25,10 +25,10 @@ def _serve(arguments: Sequence[str]) -> int:
     # Until the loop catches signals: nothing to reload yet, nothing to drain yet.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    loading = Loading(arguments)
-    from exporter import app  # while the child reads the settings
-
     try:
+        loading = Loading(arguments)
+        from exporter import app  # while the child reads the settings
+
         config = loading.finish()
         if isinstance(config, int):
             return config

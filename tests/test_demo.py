@@ -1,6 +1,7 @@
 """`make demo` as a newcomer runs it: it shows the trouble, keeps answering, and leaves nothing behind."""
 
 import importlib.util
+import os
 import re
 import shutil
 import signal
@@ -67,6 +68,16 @@ def test_the_demo_fills_a_server_keeps_answering_and_leaves_nothing_behind(
     assert demo.process.wait(15) == 0
     assert not any(_alive(pid) for pid in servers)
     assert [path.name for path in tmp_path.iterdir()] == ["demo.log"]
+    assert "Traceback" not in demo.output()
+
+
+def test_servers_that_are_killed_end_neither_the_demo_nor_its_answers(demo: Daemon) -> None:
+    demo.wait_for({"orders": "ok", "queue": "ok", "sessions": "ok"})
+    for pid in children(demo.process.pid):
+        os.kill(pid, signal.SIGKILL)
+    demo.wait_for({"orders": "refused", "queue": "refused", "sessions": "refused"})
+    demo.process.send_signal(signal.SIGINT)
+    assert demo.process.wait(15) == 0
     assert "Traceback" not in demo.output()
 
 

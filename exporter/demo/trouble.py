@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator, Callable
 
 @contextlib.asynccontextmanager
 async def _client(port: int, name: str) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Connect and say a name; that the server goes away ends the client's part, and nothing else."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(f"CLIENT SETNAME {name}\r\n".encode())
-        yield reader, writer
+        with contextlib.suppress(ConnectionError):
+            yield reader, writer
     finally:
         writer.transport.abort()
 
@@ -18,18 +20,16 @@ async def _client(port: int, name: str) -> AsyncIterator[tuple[asyncio.StreamRea
 async def busy_client(port: int, name: str, pause: float) -> None:
     """Run a small command, rest for so many seconds, and again."""
     async with _client(port, name) as (reader, writer):
-        while True:
-            writer.write(b"INCR visits\r\n")
-            await reader.readline()
+        while await reader.readline():
             await asyncio.sleep(pause)
+            writer.write(b"INCR visits\r\n")
 
 
 async def waiting_client(port: int, name: str, timeout: int) -> None:  # noqa: ASYNC109  Redis's own timeout
     """Wait in BLPOP for a list that nobody fills; 0 is for ever."""
     async with _client(port, name) as (reader, writer):
-        while True:
+        while await reader.readline():
             writer.write(f"BLPOP jobs {timeout}\r\n".encode())
-            await reader.readline()
 
 
 async def idle_client(port: int, name: str) -> None:
@@ -43,12 +43,14 @@ async def leaking_app(port: int, name: str, pause: float, when_full: Callable[[s
     told = False
     async with contextlib.AsyncExitStack() as leaked:
         while True:
-            reader, writer = await leaked.enter_async_context(_client(port, name))
-            answer = (await reader.readline()).decode(errors="replace").strip()
-            if answer.startswith("-"):
-                writer.close()
-                if not told:
-                    when_full(answer)
-                    told = True
-                await asyncio.sleep(1)
-            await asyncio.sleep(pause)
+            answer = ""
+            with contextlib.suppress(OSError):
+                async with contextlib.AsyncExitStack() as attempt:
+                    reader, _ = await attempt.enter_async_context(_client(port, name))
+                    answer = (await reader.readline()).decode(errors="replace").strip()
+                    if answer.startswith("+"):
+                        leaked.push_async_exit(attempt.pop_all())
+            if answer.startswith("-") and not told:
+                when_full(answer)
+                told = True
+            await asyncio.sleep(pause if answer.startswith("+") else 1)
