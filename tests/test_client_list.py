@@ -1,0 +1,170 @@
+"""CLIENT LIST, from captured replies of real servers and from hostile ones."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.parse import clients
+from tests.oracle import read_client_list
+
+DATA = Path(__file__).parent / "data"
+CAPTURES = sorted(DATA.glob("clients-*.txt"))
+
+# What Redis 8.2 and Valkey 9 print by their documents, in their order; no such server is at hand.
+_REDIS_8_2 = (
+    b"id=%d addr=[::1]:%d laddr=[::1]:6379 fd=9 name=%b age=7 idle=2 flags=I db=0 sub=0 "
+    b"psub=0 ssub=0 multi=-1 watch=0 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=1024 rbp=0 obl=0 oll=0 "
+    b"omem=0 tot-mem=1928 events=r cmd=get user=default redir=-1 resp=2 lib-name=redis-py lib-ver=8.1.0 "
+    b"io-thread=1 tot-net-in=1 tot-net-out=2 tot-cmds=3 read-events=4 parse-batch-cnt=6\n"
+)
+_ROW = b"id=%d addr=1.2.3.4:5 fd=8 name=%b age=9 idle=1 flags=N db=0 events=r cmd=get user=%b\n"
+
+
+def read(reply: bytes) -> tuple[list[dict[str, bytes]], int]:
+    """Read a reply as the product does, and show its rows as the oracle does."""
+    rows, unreadable = [], 0
+    for block in clients.split_blocks(reply):
+        read, failed = clients.read_rows(block)
+        unreadable += failed
+        for *before, identity, commands in read:
+            named = dict(
+                zip(("cmd", "user", "lib-name", "lib-ver"), clients.read_identity(identity), strict=True)
+            )
+            columns = (
+                "id",
+                "addr",
+                "name",
+                "age",
+                "idle",
+                "flags",
+                "db",
+                "watch",
+                "tot-mem",
+            )
+            rows.append(dict(zip(columns, before, strict=True)) | {"tot-cmds": commands} | named)
+    return rows, unreadable
+
+
+@pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: path.stem)
+def test_every_captured_reply_reads_as_the_slow_reader_reads_it(capture: Path) -> None:
+    reply = capture.read_bytes()
+    assert read(reply) == read_client_list(reply)
+
+
+@pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: path.stem)
+def test_every_client_of_a_captured_reply_is_there(capture: Path) -> None:
+    rows, unreadable = read(capture.read_bytes())
+    assert (len(rows), unreadable) == (12, 0)
+    by_name = {row["name"]: row for row in rows}
+    assert by_name[b"team=a:pod=x"]["flags"] == b"x"
+    assert by_name[b'"']["cmd"] == b"watch"
+    assert (by_name[b"waiting"]["flags"], by_name[b"waiting"]["cmd"]) == (b"b", b"blpop")
+    assert by_name[b"listening"]["flags"] == b"P"
+    assert by_name[b"watching"]["flags"] == b"O"
+    assert by_name[b"n" * 20_000]["flags"] == b"N"
+    assert (by_name[b"local"]["addr"], by_name[b"local"]["flags"]) == (b"/run/sp ace/r s/socket:0", b"U")
+    assert any(row["db"] == b"3" for row in rows)
+    assert any(row["cmd"] == b"NULL" for row in rows)
+
+
+def test_captures_of_users_and_libraries_keep_them_whole() -> None:
+    rows, _ = read((DATA / "clients-debian13-valkey.txt").read_bytes())
+    assert "größe=1".encode() in {row["user"] for row in rows}
+    assert (b"redis-py(app_v1)", b"5.0.1") in {(row["lib-name"], row["lib-ver"]) for row in rows}
+    assert {int(row["tot-cmds"]) for row in rows} == {0, 1, 2, 3}
+
+
+def test_rows_with_fields_of_later_versions_read_by_key() -> None:
+    rows, unreadable = read(_REDIS_8_2 % (1, 50, b"a=b") + _REDIS_8_2 % (2, 51, b""))
+    assert unreadable == 0
+    assert [(row["id"], row["addr"], row["name"], row["flags"], row["tot-cmds"]) for row in rows] == [
+        (b"1", b"[::1]:50", b"a=b", b"I", b"3"),
+        (b"2", b"[::1]:51", b"", b"I", b"3"),
+    ]
+
+
+def test_fields_in_an_unknown_order_are_read_all_the_same() -> None:
+    reply = b"cmd=get user=u id=7 new-field=x idle=1 age=2 flags=N addr=1.2.3.4:5 db=0\n"
+    rows, unreadable = read(reply)
+    assert unreadable == 0
+    assert (rows[0]["id"], rows[0]["cmd"], rows[0]["user"]) == (b"7", b"get", b"u")
+
+
+def test_a_row_that_cannot_be_read_is_counted_and_costs_no_other() -> None:
+    good = _ROW % (1, b"a", b"u") + _ROW % (2, b"b", b"u")
+    for bad in (
+        b"id=x addr=1.2.3.4:5 fd=8 name=c age=9 idle=1 flags=N db=0 events=r cmd=get user=u\n",
+        b"id=3 addr=1.2.3.4:5\n",
+        b"garbage\n",
+        b"\xff\x00\x01=\n",
+        b"id="
+        + b"9" * 30
+        + b" addr=1.2.3.4:5 fd=8 name=c age=9 idle=1 flags=N db=0 events=r cmd=get user=u\n",
+    ):
+        for reply in (bad + good, good + bad, _ROW % (1, b"a", b"u") + bad + _ROW % (2, b"b", b"u")):
+            rows, unreadable = read(reply)
+            assert ([row["id"] for row in rows], unreadable) == ([b"1", b"2"], 1), bad
+
+
+def test_a_reply_of_many_blocks_loses_no_row_at_their_borders() -> None:
+    reply = b"".join(_ROW % (number, b"n" * (number % 90), b"u") for number in range(5000))
+    blocks = list(clients.split_blocks(reply))
+    assert len(blocks) > 5
+    assert b"".join(blocks) == reply
+    rows, unreadable = read(reply)
+    assert [int(row["id"]) for row in rows] == list(range(5000))
+    assert unreadable == 0
+
+
+def test_an_empty_reply_has_no_rows() -> None:
+    assert read(b"") == ([], 0)
+    assert read(b"\n") == ([], 0)
+
+
+def test_no_more_than_64_bit_numbers_are_counted_with() -> None:
+    rows, _ = read(_ROW % (10**19 - 1, b"", b"u"))
+    assert rows[0]["id"] == b"9" * 19
+
+
+# Names are '!' to '~' (validateClientAttr); users are all but spaces and NUL; sockets' paths hold spaces.
+_NAMES = st.binary(max_size=40).map(lambda raw: bytes(33 + byte % 94 for byte in raw))
+_USERS = st.text(max_size=20).map(
+    lambda text: "".join(text.split()).replace("\0", "").encode(errors="ignore")
+)
+_PATHS = st.text(alphabet="/ab =.", max_size=15).map(str.encode)
+
+
+@given(st.lists(st.tuples(_NAMES, _USERS)))
+def test_whatever_names_and_users_clients_have_every_row_is_read(who: list[tuple[bytes, bytes]]) -> None:
+    reply = b"".join(_ROW % (number, name, user) for number, (name, user) in enumerate(who))
+    rows, unreadable = read(reply)
+    assert [(row["name"], row["user"]) for row in rows] == who
+    assert unreadable == 0
+
+
+@given(st.lists(st.tuples(_PATHS, _NAMES), min_size=1))
+def test_sockets_with_spaces_read_as_the_slow_reader_reads_them(who: list[tuple[bytes, bytes]]) -> None:
+    template = b"id=%d addr=%b:0 laddr=%b:0 fd=8 name=%b age=9 idle=1 flags=U db=0 events=r cmd=get user=u\n"
+    reply = b"".join(template % (number, path, path, name) for number, (path, name) in enumerate(who))
+    assert read(reply) == read_client_list(reply)
+
+
+_KEYS = b"id addr name age idle flags db watch tot-mem cmd user lib-name lib-ver tot-cmds resp".split()
+_WORDS = st.sampled_from([*_KEYS, b"=", b" ", b"\n", b"\r", b"1", b"-1", b"x", b"\xff"])
+
+
+@given(st.lists(_WORDS, max_size=60).map(b"".join) | st.binary(max_size=200))
+def test_hostile_replies_read_as_the_slow_reader_reads_them(reply: bytes) -> None:
+    assert read(reply) == read_client_list(reply)
+
+
+@given(st.sampled_from(CAPTURES), st.integers(0), st.integers(0), st.binary(max_size=5))
+def test_damaged_captures_read_as_the_slow_reader_reads_them(
+    capture: Path, start: int, length: int, put: bytes
+) -> None:
+    reply = capture.read_bytes()
+    start %= len(reply)
+    damaged = reply[:start] + put + reply[start + length % 50 :]
+    assert read(damaged) == read_client_list(damaged)
