@@ -1,0 +1,100 @@
+"""Which app a connection belongs to: its name, user, library or host, without what tells instances apart."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MAX_LABEL_LENGTH = 100
+NAMELESS = "unknown"
+
+# What every connection has that nobody named: it says nothing about the app.
+_NO_USER = frozenset(["", "default", "(superuser)"])
+
+_SEPARATED = re.compile(r"([-_:./#]+)")
+_UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
+# Kubernetes makes pod names of these characters only (apimachinery, util/rand): `-<template hash>-<pod>`.
+_POD = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{6,10}-[bcdfghjklmnpqrstvwxz2456789]{5}$")
+_POD_OF_A_SET = re.compile(r"-(?=[a-z]*[0-9])[bcdfghjklmnpqrstvwxz2456789]{5}$")
+_HASH = re.compile(r"(?=[a-f]*[0-9])[0-9a-f]{7,64}", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    r"""A rule of the settings: what matches (`re.search`) is called `to`, where \1 is the first group."""
+
+    match: "re.Pattern[str]"
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class AppRules:
+    """How connections are told apart: the first of these that a connection has, renamed."""
+
+    sources: tuple[str, ...] = ("name", "user", "library", "host")
+    rename: tuple[Rename, ...] = ()
+
+
+def clean_label(raw: bytes) -> str:
+    """Make a label value of what a client sent: printable, and of bounded length."""
+    text = raw[: 4 * MAX_LABEL_LENGTH].decode(errors="replace")[:MAX_LABEL_LENGTH]
+    return text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)
+
+
+def host_of(address: bytes) -> str:
+    """The host of `host:port` or `[v6]:port`; for a unix socket, printed as `path:0`, `unix`."""
+    host = address.rpartition(b":")[0]
+    if host.startswith(b"/") or not host:
+        return "unix"
+    return clean_label(host.removeprefix(b"[").removesuffix(b"]"))
+
+
+def name_app(rules: AppRules, name: bytes, user: bytes, library: bytes, host: str) -> str:
+    """Name the app of a connection, by the first source that says something."""
+    for source in rules.sources:
+        match source:
+            case "name" if name:
+                return _rewrite(rules.rename, clean_label(name))
+            case "user" if (known := clean_label(user)) not in _NO_USER:
+                return _rewrite(rules.rename, known)
+            case "library" if library:
+                return _rewrite(rules.rename, clean_label(library))
+            case "host" if host:  # an address is made of numbers: only a rule may rewrite it
+                return _renamed(rules.rename, host) or host
+    return NAMELESS
+
+
+def _rewrite(rename: Sequence[Rename], text: str) -> str:
+    return _renamed(rename, text) or strip_instance(text)
+
+
+def _renamed(rename: Sequence[Rename], text: str) -> str | None:
+    for rule in rename:
+        found = rule.match.search(text)
+        if found:
+            return found.expand(rule.to)[:MAX_LABEL_LENGTH]
+    return None
+
+
+def strip_instance(name: str) -> str:
+    """Take away what tells instances of one app apart, and leave the rest as it is.
+
+    That is: what follows an `@` (a host), UUIDs, the hashes of pods and containers, and parts between
+    separators that are a number (a process, a port, a counter). Digits that end a word stay: nobody can tell
+    `worker2` from `oauth2`. A name that is nothing else stays whole.
+    """
+    text = name.partition("@")[0] or name
+    text = _UUID.sub("0", text)  # a number, dropped below
+    text = _POD_OF_A_SET.sub("", _POD.sub("", text))
+    words = _SEPARATED.split(text)
+    kept = ""
+    for index in range(0, len(words), 2):
+        word, after = words[index], words[index + 2 : index + 3]
+        if (
+            word.isdigit()
+            or _HASH.fullmatch(word)
+            or (word.lower() == "pid" and after and after[0].isdigit())
+        ):
+            continue
+        separator = words[index - 1] if index and kept else ""
+        kept += separator + word if word else ""
+    return kept or name
