@@ -188,6 +188,58 @@ class Slots:
         return self.limit is not None and self.used >= self.limit
 
 
+class ClientState(StrEnum):
+    """What one connection is doing; each is in exactly one state."""
+
+    ACTIVE = "active"
+    IDLE = "idle"
+    STALE = "stale"
+    BLOCKED = "blocked"
+    PUBSUB = "pubsub"
+    MONITOR = "monitor"
+    REPLICA = "replica"
+    PRIMARY = "primary"
+
+
+@dataclass(frozen=True, slots=True)
+class AppClients:
+    """The connections of one app in one list; memory is None where the server does not tell it."""
+
+    states: Mapping[ClientState, int]
+    memory_bytes: int | None
+    oldest_idle_seconds: int
+
+    @property
+    def total(self) -> int:
+        """All its connections."""
+        return sum(self.states.values())
+
+
+@dataclass(frozen=True, slots=True)
+class ClientGroups:
+    """One CLIENT LIST, counted, our own connection left out: each mapping adds up to `total`.
+
+    A library is its name and version. `idle_seconds` and `age_seconds` count the clients per bucket of
+    analyse/groups.py, the last of which has no upper bound; `blocked` is by command, and a part of the total.
+    """
+
+    total: int
+    unreadable: int
+    nameless: int
+    apps: Mapping[str, AppClients]
+    hosts: Mapping[str, int]
+    users: Mapping[str, int]
+    libraries: Mapping[tuple[str, str], int]
+    commands: Mapping[str, int]
+    databases: Mapping[str, int]
+    idle_seconds: tuple[int, ...]
+    idle_seconds_sum: int
+    age_seconds: tuple[int, ...]
+    age_seconds_sum: int
+    blocked: Mapping[str, int]
+    blocked_longest_seconds: int
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """One successful poll. `at` is Unix time, `took` seconds; `denied` are commands this user may not run."""

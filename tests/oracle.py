@@ -1,6 +1,10 @@
 """The slow, obvious reader of CLIENT LIST, which the fast one must equal."""
 
 import re
+from collections import Counter
+
+from exporter.analyse.apps import AppRules, clean_label, host_of, name_app, name_app_by_host
+from exporter.model import ClientState
 
 COLUMNS = ("id", "addr", "name", "age", "idle", "flags", "db", "watch", "tot-mem", "tot-cmds")
 _WHOLE = ("id", "age", "idle", "watch", "tot-mem", "tot-cmds")
@@ -30,3 +34,41 @@ def read_client_list(reply: bytes) -> tuple[list[dict[str, bytes]], int]:
         else:
             unreadable += 1
     return rows, unreadable
+
+
+def count_clients(reply: bytes, rules: AppRules, stale_after: float) -> dict[str, Counter[object]]:
+    """The cuts of a list, one row after the other; keyed as the attributes of ClientGroups."""
+    names = ("apps", "hosts", "users", "libraries", "commands", "databases", "blocked", "numbers")
+    cuts: dict[str, Counter[object]] = {name: Counter() for name in names}
+    for row in read_client_list(reply)[0]:
+        host = host_of(row["addr"])
+        app = name_app(rules, row["name"], row["user"], row["lib-name"]) or name_app_by_host(rules, host)
+        state = _state(row, stale_after)
+        cuts["apps"][app, state] += 1
+        cuts["hosts"][host] += 1
+        cuts["users"][clean_label(row["user"])] += 1
+        cuts["libraries"][clean_label(row["lib-name"]), clean_label(row["lib-ver"])] += 1
+        cuts["commands"][clean_label(row["cmd"])] += 1
+        cuts["databases"][row["db"].decode()] += 1
+        if state is ClientState.BLOCKED:
+            cuts["blocked"][clean_label(row["cmd"])] += 1
+        cuts["numbers"]["idle"] += int(row["idle"])
+        cuts["numbers"]["age"] += int(row["age"])
+        cuts["numbers"]["memory"] += int(row["tot-mem"] or 0)
+        cuts["numbers"]["nameless"] += row["name"] == b""
+    return cuts
+
+
+def _state(row: dict[str, bytes], stale_after: float) -> ClientState:
+    flags = row["flags"].decode(errors="replace")
+    if set(flags) & set("SCgE"):
+        return ClientState.REPLICA
+    if set(flags) & set("Moi"):
+        return ClientState.PRIMARY
+    for mark, state in (("O", "monitor"), ("b", "blocked"), ("P", "pubsub")):
+        if mark in flags:
+            return ClientState(state)
+    if int(row["idle"]) == 0:
+        return ClientState.ACTIVE
+    held = set(flags) & set("xd") or int(row["watch"] or 0) > 0
+    return ClientState.STALE if int(row["idle"]) > stale_after and not held else ClientState.IDLE

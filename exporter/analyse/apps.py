@@ -48,8 +48,11 @@ def host_of(address: bytes) -> str:
     return clean_label(host.removeprefix(b"[").removesuffix(b"]"))
 
 
-def name_app(rules: AppRules, name: bytes, user: bytes, library: bytes, host: str) -> str:
-    """Name the app of a connection, by the first source that says something."""
+def name_app(rules: AppRules, name: bytes, user: bytes, library: bytes) -> str | None:
+    """Name the app of a connection by the first source that says something; None leaves it to the host.
+
+    Sources after `host` are not asked: every connection has a host.
+    """
     for source in rules.sources:
         match source:
             case "name" if name:
@@ -58,9 +61,14 @@ def name_app(rules: AppRules, name: bytes, user: bytes, library: bytes, host: st
                 return _rewrite(rules.rename, known)
             case "library" if library:
                 return _rewrite(rules.rename, clean_label(library))
-            case "host" if host:  # an address is made of numbers: only a rule may rewrite it
-                return _renamed(rules.rename, host) or host
-    return NAMELESS
+            case "host":
+                return None
+    return None
+
+
+def name_app_by_host(rules: AppRules, host: str) -> str:
+    """Name the app of a connection that nothing else names; an address is rewritten by rules alone."""
+    return (_renamed(rules.rename, host) or host) if "host" in rules.sources else NAMELESS
 
 
 def _rewrite(rename: Sequence[Rename], text: str) -> str:
