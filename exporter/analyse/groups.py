@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Mapping, Sequence
 
 from exporter.analyse.apps import AppRules, clean_label, host_of, name_app, name_app_by_host
 from exporter.model import AppClients, ClientGroups, ClientState
@@ -24,6 +24,9 @@ _STATES_OF_FLAGS = (
     (b"P", ClientState.PUBSUB),
 )
 _IN_TRANSACTION = b"xd"
+
+_POSITION = {state: position for position, state in enumerate(ClientState)}
+_BLOCKED = _POSITION[ClientState.BLOCKED]
 
 
 def state_of(flags: bytes, watch: bytes, idle: int, stale_after: float) -> ClientState:
@@ -71,88 +74,135 @@ class AppNames:
 
 
 class _App:
-    """Counts of one app while a list is read."""
+    """Counts of one app while a list is read; `states` by position in ClientState."""
 
     __slots__ = ("memory", "oldest_idle", "states")
 
     def __init__(self) -> None:
-        self.states: Counter[ClientState] = Counter()
+        self.states = [0] * len(ClientState)
         self.memory = 0
         self.oldest_idle = 0
 
 
 class Tally:
-    """Counts the rows of one list, block by block, and gives the counts at its end."""
+    """Counts the rows of one list, block by block, and gives the counts at its end.
+
+    Whatever many rows share is counted as it was sent, and read once at the end.
+    """
 
     def __init__(self, names: AppNames, stale_after: float, own_ids: Collection[bytes] = ()) -> None:
         self._names = names
         self._stale_after = stale_after
         self._own_ids = own_ids
         self._apps: defaultdict[str, _App] = defaultdict(_App)
-        self._hosts: Counter[str] = Counter()
-        self._labels: Counter[Labels] = Counter()
-        self._databases: Counter[str] = Counter()
-        self._idle = [0] * (len(IDLE_BUCKETS_SECONDS) + 1)
-        self._age = [0] * (len(AGE_BUCKETS_SECONDS) + 1)
-        self._idle_sum = self._age_sum = self._nameless = self._unreadable = self._longest = 0
+        self._apps_by_name: dict[tuple[bytes, bytes], _App | None] = {}
+        self._apps_by_place: dict[bytes, _App] = {}
+        self._states: dict[tuple[bytes, bytes, bytes], int] = {}
+        self._who: Counter[tuple[bytes, bytes]] = Counter()
+        self._places: Counter[bytes] = Counter()
+        self._databases: Counter[bytes] = Counter()
+        self._idle: Counter[bytes] = Counter()
+        self._age: Counter[bytes] = Counter()
+        self._blocked: Counter[tuple[bytes, bytes]] = Counter()
+        self._longest = self._unreadable = 0
         self._tells_memory = False
-        self._blocked: Counter[str] = Counter()
 
-    def add(self, rows: Iterable[Row], unreadable: int = 0) -> None:
+    def add(self, rows: Sequence[Row], unreadable: int = 0) -> None:
         """Count the rows of a block, and how many of it could not be read."""
         self._unreadable += unreadable
-        for client_id, address, name, age, idle, flags, db, watch, memory, identity, _ in rows:
-            if client_id in self._own_ids:
-                continue
-            app_name, labels = self._names.find(name, identity)
-            host, host_app = self._names.find_host(address.rpartition(b":")[0])
-            app = self._apps[host_app if app_name is None else app_name]
-            idle_seconds, age_seconds = int(idle), int(age)
-            state = state_of(flags, watch, idle_seconds, self._stale_after)
+        if self._own_ids:
+            rows = [row for row in rows if row[0] not in self._own_ids]
+        if not rows:
+            return
+        _, addresses, names, ages, idles, flags, databases, watches, memories, identities, _ = zip(
+            *rows, strict=True
+        )
+        all_who = tuple(zip(names, identities, strict=True))
+        places = [address.rpartition(b":")[0] for address in addresses]
+        kinds = zip(flags, watches, idles, strict=True)
+        self._who.update(all_who)
+        self._places.update(places)
+        self._databases.update(databases)
+        self._idle.update(idles)
+        self._age.update(ages)
+        apps, states = self._apps_by_name, self._states
+        for who, place, kind, memory in zip(all_who, places, kinds, memories, strict=True):
+            app = apps[who] if who in apps else self._find(who)
+            if app is None:
+                app = self._find_by_place(place)
+            state = states[kind] if kind in states else self._judge(kind)
             app.states[state] += 1
-            app.oldest_idle = max(app.oldest_idle, idle_seconds)
+            seconds = int(kind[2])
+            app.oldest_idle = max(app.oldest_idle, seconds)
             if memory:
                 app.memory += int(memory)
-                self._tells_memory = True
-            self._hosts[host] += 1
-            self._labels[labels] += 1
-            self._databases[db.decode()] += 1
-            self._idle[bisect_left(IDLE_BUCKETS_SECONDS, idle_seconds)] += 1
-            self._age[bisect_left(AGE_BUCKETS_SECONDS, age_seconds)] += 1
-            self._idle_sum += idle_seconds
-            self._age_sum += age_seconds
-            self._nameless += not name
-            if state is ClientState.BLOCKED:
-                self._blocked[labels[0]] += 1
-                self._longest = max(self._longest, idle_seconds)
+            if state == _BLOCKED:
+                self._blocked[who] += 1
+                self._longest = max(self._longest, seconds)
+        self._tells_memory = self._tells_memory or any(memories)
+
+    def _find(self, who: tuple[bytes, bytes]) -> _App | None:
+        name = self._names.find(*who)[0]
+        found = self._apps_by_name[who] = None if name is None else self._apps[name]
+        return found
+
+    def _find_by_place(self, place: bytes) -> _App:
+        found = self._apps_by_place.get(place)
+        if found is None:
+            found = self._apps_by_place[place] = self._apps[self._names.find_host(place)[1]]
+        return found
+
+    def _judge(self, kind: tuple[bytes, bytes, bytes]) -> int:
+        flags, watch, idle = kind
+        state = _POSITION[state_of(flags, watch, int(idle), self._stale_after)]
+        self._states[kind] = state
+        return state
 
     def groups(self) -> ClientGroups:
         """All that was counted."""
         commands: Counter[str] = Counter()
         users: Counter[str] = Counter()
         libraries: Counter[tuple[str, str]] = Counter()
-        for (command, user, library), count in self._labels.items():
+        blocked: Counter[str] = Counter()
+        for who, count in self._who.items():
+            command, user, library = self._names.find(*who)[1]
             commands[command] += count
             users[user] += count
             libraries[library] += count
-        apps = {
-            name: AppClients(dict(app.states), app.memory if self._tells_memory else None, app.oldest_idle)
-            for name, app in self._apps.items()
-        }
+            if who in self._blocked:
+                blocked[command] += self._blocked[who]
+        hosts: Counter[str] = Counter()
+        for place, count in self._places.items():
+            hosts[self._names.find_host(place)[0]] += count
+        idle, idle_sum = _buckets(self._idle, IDLE_BUCKETS_SECONDS)
+        age, age_sum = _buckets(self._age, AGE_BUCKETS_SECONDS)
         return ClientGroups(
-            total=sum(self._hosts.values()),
+            total=self._places.total(),
             unreadable=self._unreadable,
-            nameless=self._nameless,
-            apps=apps,
-            hosts=dict(self._hosts),
+            nameless=sum(count for (name, _), count in self._who.items() if not name),
+            apps={name: self._freeze(app) for name, app in self._apps.items()},
+            hosts=dict(hosts),
             users=dict(users),
             libraries=dict(libraries),
             commands=dict(commands),
-            databases=dict(self._databases),
-            idle_seconds=tuple(self._idle),
-            idle_seconds_sum=self._idle_sum,
-            age_seconds=tuple(self._age),
-            age_seconds_sum=self._age_sum,
-            blocked=dict(self._blocked),
+            databases={number.decode(): count for number, count in self._databases.items()},
+            idle_seconds=idle,
+            idle_seconds_sum=idle_sum,
+            age_seconds=age,
+            age_seconds_sum=age_sum,
+            blocked=dict(blocked),
             blocked_longest_seconds=self._longest,
         )
+
+    def _freeze(self, app: _App) -> AppClients:
+        states = {state: count for state, count in zip(ClientState, app.states, strict=True) if count}
+        return AppClients(states, app.memory if self._tells_memory else None, app.oldest_idle)
+
+
+def _buckets(counts: Mapping[bytes, int], bounds: Sequence[int]) -> tuple[tuple[int, ...], int]:
+    """Counts per bucket (each up to its bound, the last without one), and the sum of all values."""
+    buckets, total = [0] * (len(bounds) + 1), 0
+    for digits, count in counts.items():
+        buckets[bisect_left(bounds, int(digits))] += count
+        total += int(digits) * count
+    return tuple(buckets), total
