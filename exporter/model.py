@@ -1,5 +1,6 @@
 """The values that flow through the exporter. Frozen; times in seconds; an absent field is None."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -103,6 +104,38 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
+class Rename:
+    r"""A rule of the settings: what matches (`re.search`) is called `to`, where \1 is the first group."""
+
+    match: re.Pattern[str]
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class AppRules:
+    """How connections are told apart: the first of these that a connection has, renamed."""
+
+    sources: tuple[str, ...] = ("name", "user", "library", "host")
+    rename: tuple[Rename, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClientPlan:
+    """Whether and how often CLIENT LIST is asked (seconds), and what is made of it.
+
+    `server_time_budget` is the share of a server's main thread that it may take, `top` the number of groups
+    of each kind that are named.
+    """
+
+    enabled: bool = True
+    interval: float = 15.0
+    server_time_budget: float = 0.002
+    stale_after: float = 300.0
+    top: int = 20
+    rules: AppRules = AppRules()
+
+
+@dataclass(frozen=True, slots=True)
 class ListenAddress:
     """Where the exporter's HTTP server listens; an empty host means every interface."""
 
@@ -121,6 +154,7 @@ class Config:
     targets: tuple[Target, ...]
     pace: Pace
     listen: tuple[ListenAddress, ...]
+    clients: ClientPlan = ClientPlan()
     telemetry_path: str = "/metrics"
     log_level: str = "info"
     log_format: str = "logfmt"

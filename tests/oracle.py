@@ -3,8 +3,8 @@
 import re
 from collections import Counter
 
-from exporter.analyse.apps import AppRules, clean_label, host_of, name_app, name_app_by_host
-from exporter.model import ClientState
+from exporter.analyse.apps import clean_label, host_of, name_app, name_app_by_host
+from exporter.model import AppRules, ClientState
 
 COLUMNS = ("id", "addr", "name", "age", "idle", "flags", "db", "watch", "tot-mem", "tot-cmds")
 _WHOLE = ("id", "age", "idle", "watch", "tot-mem", "tot-cmds")

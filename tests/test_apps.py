@@ -9,14 +9,13 @@ from hypothesis import strategies as st
 from exporter.analyse.apps import (
     MAX_LABEL_LENGTH,
     NAMELESS,
-    AppRules,
-    Rename,
     clean_label,
     host_of,
     name_app,
     name_app_by_host,
     strip_instance,
 )
+from exporter.model import AppRules, Rename
 
 
 @pytest.mark.parametrize(

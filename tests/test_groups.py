@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.analyse.apps import AppRules
 from exporter.analyse.groups import AppNames, Tally, state_of
-from exporter.model import ClientGroups, ClientState
+from exporter.model import AppRules, ClientGroups, ClientState
 from exporter.parse.clients import read_rows, split_blocks
 from tests.oracle import count_clients
 

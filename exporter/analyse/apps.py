@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from exporter.model import AppRules, Rename
 
 MAX_LABEL_LENGTH = 100
 NAMELESS = "unknown"
@@ -16,22 +17,6 @@ _UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECA
 _POD = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{6,10}-[bcdfghjklmnpqrstvwxz2456789]{5}$")
 _POD_OF_A_SET = re.compile(r"-(?=[a-z]*[0-9])[bcdfghjklmnpqrstvwxz2456789]{5}$")
 _HASH = re.compile(r"(?=[a-f]*[0-9])[0-9a-f]{7,64}", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Rename:
-    r"""A rule of the settings: what matches (`re.search`) is called `to`, where \1 is the first group."""
-
-    match: "re.Pattern[str]"
-    to: str
-
-
-@dataclass(frozen=True, slots=True)
-class AppRules:
-    """How connections are told apart: the first of these that a connection has, renamed."""
-
-    sources: tuple[str, ...] = ("name", "user", "library", "host")
-    rename: tuple[Rename, ...] = ()
 
 
 def clean_label(raw: bytes) -> str:

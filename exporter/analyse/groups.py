@@ -4,8 +4,8 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
-from exporter.analyse.apps import AppRules, clean_label, host_of, name_app, name_app_by_host
-from exporter.model import AppClients, ClientGroups, ClientState
+from exporter.analyse.apps import clean_label, host_of, name_app, name_app_by_host
+from exporter.model import AppClients, AppRules, ClientGroups, ClientState
 from exporter.parse.clients import Row, read_identity
 
 IDLE_BUCKETS_SECONDS = (1, 5, 15, 60, 300, 900, 3600, 21600, 86400)
