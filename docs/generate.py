@@ -13,7 +13,7 @@ from pydantic_core import PydanticUndefined
 
 from exporter.metrics.catalogue import CATALOGUE
 from exporter.metrics.own import OwnMetrics
-from exporter.settings.flags import Leaf, leaves, section_of
+from exporter.settings.flags import Leaf, fields_of, leaves, section_of
 from exporter.settings.tree import Target
 
 FOLDER = Path(__file__).parent
@@ -110,7 +110,7 @@ def _kind_default(field: FieldInfo) -> str:
 
 
 def _target_fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
-    fields = sorted(model.model_fields.items(), key=lambda item: item[0] not in ("name", "url"))
+    fields = sorted(fields_of(model).items(), key=lambda item: item[0] not in ("name", "url"))
     for name, field in fields:
         section = section_of(field)
         if section is None:

@@ -18,7 +18,7 @@ from exporter.aside import aside
 from exporter.board import Board
 from exporter.metrics.exposition import Pages
 from exporter.metrics.own import OwnMetrics
-from exporter.model import Config, ConfigError, Observation, Pace, Target
+from exporter.model import ClientPlan, Config, ConfigError, Observation, Pace, Target
 from exporter.poll import Poller
 from exporter.web.routes import Site
 from exporter.web.server import bind, serve_http
@@ -44,7 +44,7 @@ class Fleet:
         self._pages = pages
         self._running: dict[str, tuple[Poller, asyncio.Task[None]]] = {}
 
-    def watch(self, targets: tuple[Target, ...], pace: Pace) -> None:
+    def watch(self, targets: tuple[Target, ...], pace: Pace, plan: ClientPlan) -> None:
         """Poll exactly these targets from now on; a target whose access is unchanged keeps its connection."""
         self._board.set_targets(targets)
         self._pages.set_targets()
@@ -52,13 +52,13 @@ class Fleet:
         for name, (poller, task) in tuple(self._running.items()):
             target = wanted.get(name)
             if target is not None and target.access == poller.target.access:
-                poller.change(target, pace)
+                poller.change(target, pace, plan)
             else:
                 task.cancel()
                 del self._running[name]
         newcomers = (target for target in targets if target.name not in self._running)
         for index, target in enumerate(newcomers):
-            poller = Poller(target, pace, self._report)
+            poller = Poller(target, pace, plan, self._report)
             task = self._tasks.create_task(poller.run(index * _START_SPACING_SECONDS), name=target.name)
             self._running[target.name] = poller, task
 
@@ -154,7 +154,7 @@ class Exporter:
 
     def _apply(self) -> None:
         self._own.targets.set(len(self._config.targets))
-        self._fleet.watch(self._config.targets, self._config.pace)
+        self._fleet.watch(self._config.targets, self._config.pace, self._config.clients)
 
     def _expire(self) -> None:
         self._fleet.expire(self._config.pace)

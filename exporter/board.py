@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from exporter.analyse.pulse import NO_PULSE, Pulse
 from exporter.analyse.slots import Samples, peak, recent
 from exporter.model import Observation, Outage, Reading, State, Target
 
@@ -28,6 +29,7 @@ class Watch:
     connects: int = 0
     failures: Mapping[State, int] = field(default_factory=dict)
     samples: Samples = ()
+    pulse: Pulse = NO_PULSE
     seen: float = 0.0
     patience: float = math.inf
 
@@ -61,6 +63,7 @@ class Watch:
             last_reading=observation,
             polls=self.polls + 1,
             connects=connects,
+            pulse=self.pulse.after(observation.info, now),
             samples=recent(self.samples, now, observation.slots.used, PEAK_WINDOW_SECONDS),
             seen=now,
             patience=patience,

@@ -7,9 +7,11 @@ tests/test_link.py.
 """
 
 import asyncio
+import math
 import re
 import ssl
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -28,6 +30,7 @@ from exporter.resolve import Resolver
 # INFO is some 6 KB, with ten thousand databases 600 KB; a lying server must not fill our memory or loop.
 MAX_REPLY_BYTES = 1024 * 1024
 _MAX_ITEMS = 64
+_CHUNK_BYTES = 64 * 1024
 
 Reply = bytes | int | list["Reply"] | ResponseError | None
 
@@ -80,6 +83,37 @@ class _RawReplies:
                 size = _whole(rest, -1, _MAX_ITEMS)
                 return None if size < 0 else [await self._read(depth + 1) for _ in range(size)]
         raise GarbageError
+
+    async def read_in_chunks(self, feed: Callable[[bytes], None]) -> float:
+        """Hand one bulk reply on as it comes in; return the moment (monotonic) at which it began.
+
+        It is never held whole, so its size needs no bound but the poll's deadline.
+
+        Raises:
+            ResponseError: it is an error reply.
+
+        """
+        if self._stream is None:
+            raise ConnectionResetError("not connected")
+        try:
+            line = (await self._stream.readuntil(b"\r\n"))[:-2]
+        except asyncio.LimitOverrunError:
+            raise GarbageError from None
+        began = time.monotonic()
+        if line.startswith(b"-"):
+            raise ResponseError(line[1:].decode(errors="replace"))
+        if not line.startswith(b"$"):
+            raise GarbageError
+        left = _whole(line[1:], 0, 2**40)
+        while left:
+            chunk = await self._stream.read(min(left, _CHUNK_BYTES))
+            if not chunk:
+                raise asyncio.IncompleteReadError(line, left)
+            left -= len(chunk)
+            feed(chunk)
+            await asyncio.sleep(0)  # what is buffered is read without a wait
+        await self._stream.readexactly(2)
+        return began
 
     async def _body(self, line: bytes, size: int) -> bytes:
         self._budget -= size
@@ -176,7 +210,9 @@ class Link:
         self._connection: AbstractConnection | None = None
         self.introduced = False
         self.denied: frozenset[str] = frozenset()
+        self.own_id = b""
         self.connects = 0
+        self._round_trip = math.inf
 
     async def info(self) -> bytes:
         """Return the raw reply of INFO, connecting first if needed.
@@ -221,10 +257,50 @@ class Link:
             return None
         return reply
 
+    async def stream_if_allowed(
+        self, feed: Callable[[bytes], None], name: str, *command: str
+    ) -> float | None:
+        """Ask as ask_if_allowed does, and hand the text of the reply on in pieces as they come in.
+
+        Returns the server's seconds for it, or None where there is no reply: a server begins to send when all
+        of it is ready, so that is the time until then, less the shortest round trip over this connection.
+        """
+        connection = self._connection
+        if name in self.denied or connection is None:
+            return None
+        try:
+            with _as_link_errors(closed=State.UNREACHABLE):
+                parser: _RawReplies = connection._parser  # type: ignore[assignment]  # noqa: SLF001  our own
+                sent = time.monotonic()
+                await connection.send_command(*command)
+                try:
+                    began = await parser.read_in_chunks(feed)
+                except ResponseError as error:
+                    if is_denial(str(error)):
+                        self.denied |= {name}
+                    return None
+                self._round_trip = min(self._round_trip, began - sent)
+                return began - sent - self._round_trip
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def own_address(self) -> bytes:
+        """Our end of the connection as the server prints it, unless there is a proxy or NAT between us."""
+        connection = self._connection
+        writer = connection._writer if connection is not None else None  # noqa: SLF001
+        match writer.get_extra_info("sockname") if writer is not None else None:
+            case (str(host), int(port), *_):
+                return (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode()
+        return b""
+
     async def introduce(self, version: tuple[int, ...]) -> None:
         """Say who we are, once per connection, as far as this version knows how and this user may."""
         self.introduced = True
         await self.ask_if_allowed("client|setname", "CLIENT", "SETNAME", NAME)
+        found = await self.ask_if_allowed("client|id", "CLIENT", "ID")
+        self.own_id = b"%d" % found if isinstance(found, int) else b""
         if version >= (7, 0):
             await self.ask_if_allowed("client|no-evict", "CLIENT", "NO-EVICT", "ON")
         if version >= (7, 2):
@@ -250,7 +326,8 @@ class Link:
 
     async def _open(self) -> None:
         self._secret = _password(self._access)
-        self.introduced, self.denied = False, frozenset()
+        self.introduced, self.denied, self.own_id = False, frozenset(), b""
+        self._round_trip = math.inf
         self.connects += 1
         with _as_link_errors(closed=State.UNREACHABLE):
             addresses = await self._resolver.addresses()
@@ -274,6 +351,7 @@ class Link:
         if connection is None:
             raise LinkError(State.UNREACHABLE, "the connection is closed")
         with _as_link_errors(closed=State.UNREACHABLE):
+            sent = time.monotonic()
             await connection.send_command(*command)
             try:
                 reply: Reply = await connection.read_response(
@@ -281,6 +359,7 @@ class Link:
                 )
             except ResponseError as error:  # raised only once read to its end, so the connection stays good
                 return error
+            self._round_trip = min(self._round_trip, time.monotonic() - sent)
         return reply
 
     def _refusal(self, reply: ResponseError, command: str) -> LinkError:

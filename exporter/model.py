@@ -275,14 +275,63 @@ class ClientGroups:
 
 
 @dataclass(frozen=True, slots=True)
+class AppTrend:
+    """What only several lists tell of one app.
+
+    `needed_peak` is the most of its connections that were in use at once. Growth is in connections per
+    second, `busy_growth` that of those in use; None in the first ten minutes.
+    """
+
+    opened: int
+    closed: int
+    suspected: int
+    needed_peak: int
+    growth: float | None
+    busy_growth: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListCost:
+    """What asking for the clients took of the server's main thread (seconds), and how often that is done.
+
+    `stretch` is how many times longer than configured the interval is to keep to the budget.
+    """
+
+    total: float
+    longest: float
+    commands: int
+    stretch: float
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The clients of a server at one moment (Unix time), in bounded groups; OTHER holds the rest of each.
+
+    `trends` has the same apps as the groups; `unseen` counts connections that no list saw; `folded` is how
+    many connections of each cut are in its OTHER.
+    """
+
+    at: float
+    groups: ClientGroups
+    trends: Mapping[str, AppTrend]
+    unseen: int
+    folded: Mapping[str, int]
+    cost: ListCost
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
-    """One successful poll. `at` is Unix time, `took` seconds; `denied` are commands this user may not run."""
+    """One successful poll. `at` is Unix time, `took` seconds; `denied` are commands this user may not run.
+
+    `clients` is the newest list that may still be shown; it is as old as its own `at` says.
+    """
 
     at: float
     took: float
     info: ServerInfo
     slots: Slots
     denied: frozenset[str] = frozenset()
+    clients: Survey | None = None
 
     @property
     def state(self) -> State:

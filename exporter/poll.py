@@ -9,15 +9,24 @@ from collections.abc import Callable
 
 from exporter.analyse.slots import count_slots
 from exporter.link import Link, LinkError
-from exporter.model import Observation, Outage, Pace, Reading, State, Target
+from exporter.model import ClientPlan, Observation, Outage, Pace, Reading, ServerInfo, State, Survey, Target
 from exporter.parse import ReplyError
 from exporter.parse.info import parse_cluster_known_nodes, parse_info
+from exporter.survey import Surveyor
 
 _FIRST_WITH_LINKS, _FIRST_THAT_TELLS = (6, 0), (6, 2)
 
 
-async def poll_once(target: Target, link: Link, timeout: float) -> Observation:  # noqa: ASYNC109
-    """Ask a server once. `timeout` (seconds) bounds connect, handshake and every reply together."""
+async def poll_once(
+    target: Target,
+    link: Link,
+    timeout: float,  # noqa: ASYNC109
+    surveyor: Surveyor | None = None,
+) -> Observation:
+    """Ask a server once. `timeout` (seconds) bounds connect, handshake and every reply together.
+
+    Its clients are asked for last: that this fails costs only them.
+    """
     at, started = time.time(), time.monotonic()
     try:
         async with asyncio.timeout(timeout):
@@ -38,7 +47,18 @@ async def poll_once(target: Target, link: Link, timeout: float) -> Observation: 
         link.close()
         return Outage(at, time.monotonic() - started, State.PROTOCOL, str(error))
     slots = count_slots(info, limit=limit, known_nodes=known_nodes)
-    return Reading(at, time.monotonic() - started, info, slots, link.denied)
+    clients = await _survey(surveyor, link, info, started + timeout) if surveyor is not None else None
+    return Reading(at, time.monotonic() - started, info, slots, link.denied, clients)
+
+
+async def _survey(surveyor: Surveyor, link: Link, info: ServerInfo, deadline: float) -> Survey | None:
+    """Ask for the clients in what time is left; None where there is no list that may be shown."""
+    left = deadline - time.monotonic()
+    try:
+        async with asyncio.timeout(left):
+            return await surveyor.survey(link, info, until=deadline - left / 2)
+    except (TimeoutError, LinkError):
+        return None  # the link is closed then; the next poll says what is wrong
 
 
 async def _configured_limit(link: Link) -> int | None:
@@ -58,19 +78,32 @@ async def _known_nodes(link: Link) -> int | None:
 class Poller:
     """Polls one target for ever over one link, and hands itself and each observation to `report`.
 
-    Target and pace may be changed while it runs.
+    Target, pace and plan may be changed while it runs.
     """
 
-    def __init__(self, target: Target, pace: Pace, report: Callable[["Poller", Observation], None]) -> None:
+    def __init__(
+        self,
+        target: Target,
+        pace: Pace,
+        plan: ClientPlan,
+        report: Callable[["Poller", Observation], None],
+    ) -> None:
         self.target = target
         self.pace = pace
         self.link = Link(target.access)
+        self._plan = plan
+        self._surveyor = Surveyor(plan)
         self._report = report
         self._changed = asyncio.Event()
 
-    def change(self, target: Target, pace: Pace) -> None:
-        """Go on with other labels or another pace over the same connection, from now on."""
+    def change(self, target: Target, pace: Pace, plan: ClientPlan) -> None:
+        """Go on with other labels, pace or plan over the same connection, from now on.
+
+        Another plan makes other groups of the clients, so their history begins anew.
+        """
         self.target, self.pace = target, pace
+        if plan != self._plan:
+            self._plan, self._surveyor = plan, Surveyor(plan)
         self._changed.set()
 
     async def run(self, first_delay: float) -> None:
@@ -79,7 +112,7 @@ class Poller:
             await asyncio.sleep(first_delay)
             while True:
                 started = time.monotonic()
-                observation = await poll_once(self.target, self.link, self.pace.timeout)
+                observation = await poll_once(self.target, self.link, self.pace.timeout, self._surveyor)
                 self._report(self, observation)
                 await self._rest(started)
         finally:

@@ -11,6 +11,8 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from exporter.analyse.groups import AppNames, Tally
+from exporter.analyse.history import History
 from exporter.analyse.slots import count_slots
 from exporter.board import Board
 from exporter.metrics.catalogue import CATALOGUE
@@ -18,7 +20,18 @@ from exporter.metrics.exposition import Pages
 from exporter.metrics.negotiation import Format
 from exporter.metrics.own import OwnMetrics
 from exporter.metrics.spec import Family, Field, Kind
-from exporter.model import Access, Outage, Reading, State, Target
+from exporter.model import (
+    Access,
+    AppRules,
+    ListCost,
+    Outage,
+    Reading,
+    ServerInfo,
+    State,
+    Survey,
+    Target,
+)
+from exporter.parse.clients import read_rows
 from exporter.parse.info import parse_info
 from exporter.settings.kinds import parse_redis_url
 from tests.conftest import need_program
@@ -47,7 +60,20 @@ def _target(name: str, **labels: str) -> Target:
 def _reading(capture: str, at: float) -> Reading:
     info = parse_info((DATA / f"info-{capture}.txt").read_bytes())
     slots = count_slots(info, limit=10000, known_nodes=None)
-    return Reading(at, 0.0015, info, slots, frozenset({"client|setname"}))
+    clients = _survey((DATA / f"clients-{capture}.txt").read_bytes(), info, at)
+    return Reading(at, 0.0015, info, slots, frozenset({"client|setname"}), clients)
+
+
+def _survey(reply: bytes, info: ServerInfo, at: float) -> Survey:
+    """What two lists tell, the first of them without the last client."""
+    history, names = History(300.0, 5), AppNames(AppRules())
+    for number, listed in enumerate((reply[: reply.rindex(b"\nid=") + 1], reply)):
+        tally = Tally(names, 300.0)
+        tally.add(*read_rows(listed))
+        groups, folded = history.bounds.bound(tally.groups(), number * 15.0)
+        history.compare(tally.members(), info, ours=0)
+        trends = history.judge(groups, tally.members(), number * 15.0)
+    return Survey(at - 3, groups, trends, history.churn.unseen, folded, ListCost(0.0005, 0.0002, 3, 1.0))
 
 
 def canonical(own: OwnMetrics | None = None) -> Pages:

@@ -21,8 +21,8 @@ _ROW = (
 )
 
 
-def count(reply: bytes, own: tuple[bytes, ...] = ()) -> ClientGroups:
-    tally = Tally(AppNames(_RULES), STALE_AFTER, own)
+def count(reply: bytes, own_id: bytes = b"", own_address: bytes = b"") -> ClientGroups:
+    tally = Tally(AppNames(_RULES), STALE_AFTER, own_id, own_address)
     for block in split_blocks(reply):
         tally.add(*read_rows(block))
     return tally.groups()
@@ -78,7 +78,7 @@ def test_our_own_connection_is_left_out_of_every_cut() -> None:
         _ROW % (number, b"10.0.0.1", b"app", 9, 0, b"N", 0, 0, 7, b"get", b"u", b"", b"")
         for number in range(3)
     )
-    groups = count(reply, own=(b"1",))
+    groups = count(reply, own_id=b"1")
     assert (groups.total, groups.hosts, groups.apps["app"].memory_bytes) == (2, {"10.0.0.1": 2}, 14)
 
 

@@ -274,6 +274,8 @@ def test_an_old_server_is_asked_for_its_limit_and_whatever_it_says_what_info_tol
         if config:
             await reader.read(4096)  # CLIENT SETNAME
             writer.write(b"+OK\r\n")
+            await reader.read(4096)  # CLIENT ID
+            writer.write(b":7\r\n")
             await reader.read()
 
     async def use(target: Target) -> None:

@@ -1,8 +1,9 @@
 """Rows of CLIENT LIST to counts: who holds the connections, and what they do with them."""
 
 from bisect import bisect_left
-from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from exporter.analyse.apps import clean_label, host_of, name_app, name_app_by_host
 from exporter.model import AppClients, AppRules, ClientGroups, ClientState
@@ -26,7 +27,12 @@ _STATES_OF_FLAGS = (
 _IN_TRANSACTION = b"xd"
 
 _POSITION = {state: position for position, state in enumerate(ClientState)}
-_BLOCKED = _POSITION[ClientState.BLOCKED]
+_IDLE, _STALE, _BLOCKED = (
+    _POSITION[state] for state in (ClientState.IDLE, ClientState.STALE, ClientState.BLOCKED)
+)
+_HELD = len(ClientState)  # idle in a transaction or with a watch for longer than stale_after
+_QUIET = frozenset([_IDLE, _STALE, _HELD])
+_HANDSHAKE_SECONDS = 1  # AUTH and CLIENT SETNAME, and whole seconds rounded down
 
 
 def state_of(flags: bytes, watch: bytes, idle: int, stale_after: float) -> ClientState:
@@ -73,13 +79,30 @@ class AppNames:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class Members:
+    """Who was in a list, by client id: what the next lists are compared with.
+
+    `quiet` are those that do nothing now, `stale` the stale ones among them, both with their app and their
+    commands counter (empty before Redis 8.2 and Valkey 8.0). `suspected` are leaks by this list alone: stale
+    and never used, or idle for as long as that in a transaction or with a watch.
+    """
+
+    apps: Mapping[bytes, str]
+    commands: Mapping[bytes, bytes]
+    quiet: Mapping[bytes, tuple[str, bytes]]
+    stale: Mapping[bytes, tuple[str, bytes]]
+    suspected: Mapping[bytes, str]
+
+
 class _App:
-    """Counts of one app while a list is read; `states` by position in ClientState."""
+    """Counts of one app while a list is read; `states` by position in ClientState, then the held ones."""
 
-    __slots__ = ("memory", "oldest_idle", "states")
+    __slots__ = ("memory", "name", "oldest_idle", "states")
 
-    def __init__(self) -> None:
-        self.states = [0] * len(ClientState)
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.states = [0] * (len(ClientState) + 1)
         self.memory = 0
         self.oldest_idle = 0
 
@@ -87,14 +110,17 @@ class _App:
 class Tally:
     """Counts the rows of one list, block by block, and gives the counts at its end.
 
-    Whatever many rows share is counted as it was sent, and read once at the end.
+    Whatever many rows share is counted as it was sent, and read once at the end. Our own connection is told
+    by its id, or where that is not known (empty) by its address, and left out.
     """
 
-    def __init__(self, names: AppNames, stale_after: float, own_ids: Collection[bytes] = ()) -> None:
+    def __init__(
+        self, names: AppNames, stale_after: float, own_id: bytes = b"", own_address: bytes = b""
+    ) -> None:
         self._names = names
         self._stale_after = stale_after
-        self._own_ids = own_ids
-        self._apps: defaultdict[str, _App] = defaultdict(_App)
+        self._own = (0, own_id) if own_id else (1, own_address)
+        self._apps: dict[str, _App] = {}
         self._apps_by_name: dict[tuple[bytes, bytes], _App | None] = {}
         self._apps_by_place: dict[bytes, _App] = {}
         self._states: dict[tuple[bytes, bytes, bytes], int] = {}
@@ -106,15 +132,21 @@ class Tally:
         self._blocked: Counter[tuple[bytes, bytes]] = Counter()
         self._longest = self._unreadable = 0
         self._tells_memory = False
+        self._members: dict[bytes, str] = {}
+        self._commands: dict[bytes, bytes] = {}
+        self._quiet: dict[bytes, tuple[str, bytes]] = {}
+        self._stale: dict[bytes, tuple[str, bytes]] = {}
+        self._suspected: dict[bytes, str] = {}
 
     def add(self, rows: Sequence[Row], unreadable: int = 0) -> None:
         """Count the rows of a block, and how many of it could not be read."""
         self._unreadable += unreadable
-        if self._own_ids:
-            rows = [row for row in rows if row[0] not in self._own_ids]
+        column, own = self._own
+        if own:
+            rows = [row for row in rows if row[column] != own]
         if not rows:
             return
-        _, addresses, names, ages, idles, flags, databases, watches, memories, identities, _ = zip(
+        ids, addresses, names, ages, idles, flags, databases, watches, memories, identities, commands = zip(
             *rows, strict=True
         )
         all_who = tuple(zip(names, identities, strict=True))
@@ -125,38 +157,74 @@ class Tally:
         self._databases.update(databases)
         self._idle.update(idles)
         self._age.update(ages)
-        apps, states = self._apps_by_name, self._states
-        for who, place, kind, memory in zip(all_who, places, kinds, memories, strict=True):
+        self._commands.update(zip(ids, commands, strict=True))
+        apps, states, members = self._apps_by_name, self._states, self._members
+        for position, (client_id, who, kind, memory) in enumerate(
+            zip(ids, all_who, kinds, memories, strict=True)
+        ):
             app = apps[who] if who in apps else self._find(who)
             if app is None:
-                app = self._find_by_place(place)
+                app = self._find_by_place(places[position])
             state = states[kind] if kind in states else self._judge(kind)
             app.states[state] += 1
+            members[client_id] = app.name
             seconds = int(kind[2])
-            app.oldest_idle = max(app.oldest_idle, seconds)
+            if seconds > app.oldest_idle:  # noqa: PLR1730  max() takes twice as long, and this is the hot loop
+                app.oldest_idle = seconds
             if memory:
                 app.memory += int(memory)
-            if state == _BLOCKED:
+            if state in _QUIET:
+                self._note_quiet(client_id, app.name, state, rows[position])
+            elif state == _BLOCKED:
                 self._blocked[who] += 1
                 self._longest = max(self._longest, seconds)
         self._tells_memory = self._tells_memory or any(memories)
 
+    def _note_quiet(self, client_id: bytes, app: str, state: int, row: Row) -> None:
+        commands = row[10]
+        if commands:
+            self._quiet[client_id] = app, commands
+        if state == _HELD:
+            self._suspected[client_id] = app
+        elif state == _STALE:
+            if row[9].startswith(b"cmd=NULL") or int(row[3]) - int(row[4]) <= _HANDSHAKE_SECONDS:
+                self._suspected[client_id] = app
+            elif commands:
+                self._stale[client_id] = app, commands
+
+    def _app(self, name: str) -> _App:
+        found = self._apps.get(name)
+        if found is None:
+            found = self._apps[name] = _App(name)
+        return found
+
     def _find(self, who: tuple[bytes, bytes]) -> _App | None:
         name = self._names.find(*who)[0]
-        found = self._apps_by_name[who] = None if name is None else self._apps[name]
+        found = self._apps_by_name[who] = None if name is None else self._app(name)
         return found
 
     def _find_by_place(self, place: bytes) -> _App:
         found = self._apps_by_place.get(place)
         if found is None:
-            found = self._apps_by_place[place] = self._apps[self._names.find_host(place)[1]]
+            found = self._apps_by_place[place] = self._app(self._names.find_host(place)[1])
         return found
 
     def _judge(self, kind: tuple[bytes, bytes, bytes]) -> int:
         flags, watch, idle = kind
         state = _POSITION[state_of(flags, watch, int(idle), self._stale_after)]
+        if state == _IDLE and int(idle) > self._stale_after:
+            state = _HELD
         self._states[kind] = state
         return state
+
+    @property
+    def total(self) -> int:
+        """How many clients were counted."""
+        return len(self._members)
+
+    def members(self) -> Members:
+        """Who was there."""
+        return Members(self._members, self._commands, self._quiet, self._stale, self._suspected)
 
     def groups(self) -> ClientGroups:
         """All that was counted."""
@@ -195,7 +263,9 @@ class Tally:
         )
 
     def _freeze(self, app: _App) -> AppClients:
-        states = {state: count for state, count in zip(ClientState, app.states, strict=True) if count}
+        *counts, held = app.states
+        counts[_IDLE] += held
+        states = {state: count for state, count in zip(ClientState, counts, strict=True) if count}
         return AppClients(states, app.memory if self._tells_memory else None, app.oldest_idle)
 
 

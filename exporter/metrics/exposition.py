@@ -4,12 +4,13 @@ import asyncio
 import gzip
 import time
 from collections.abc import Iterable
+from itertools import accumulate
 
 from exporter.board import Board, Watch
 from exporter.metrics.catalogue import CATALOGUE
 from exporter.metrics.negotiation import Format
 from exporter.metrics.own import OwnMetrics
-from exporter.metrics.spec import Family, Field, Kind
+from exporter.metrics.spec import Buckets, Distributed, Family, Field, Kind
 from exporter.model import Target
 
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
@@ -27,11 +28,23 @@ def _label(name: str, value: str) -> str:
 
 
 def _head(family: Family, form: Format) -> bytes:
-    """HELP and TYPE; OpenMetrics names a counter without its _total."""
-    name = family.name
-    if form is Format.OPENMETRICS_1_0_0 and family.kind is Kind.COUNTER:
-        name = name.removesuffix("_total")
-    return f"# HELP {name} {family.help}\n# TYPE {name} {family.kind}\n".encode()
+    """HELP and TYPE; OpenMetrics names a counter without its _total, and alone has gauge histograms."""
+    name, kind = family.name, family.kind.value
+    if form is Format.OPENMETRICS_1_0_0:
+        name = name.removesuffix("_total") if family.kind is Kind.COUNTER else name
+    elif family.kind is Kind.GAUGE_HISTOGRAM:
+        kind = "histogram"
+    return f"# HELP {name} {family.help}\n# TYPE {name} {kind}\n".encode()
+
+
+def _openmetrics_lines(family: Family, lines: bytes) -> bytes:
+    """A family's lines as OpenMetrics wants them: a gauge histogram's sum and count are gsum and gcount."""
+    if family.kind is not Kind.GAUGE_HISTOGRAM:
+        return lines
+    name = family.name.encode()
+    for suffix in (b"sum", b"count"):
+        lines = lines.replace(b"\n%b_%b{" % (name, suffix), b"\n%b_g%b{" % (name, suffix))
+    return lines
 
 
 class _Writer:
@@ -49,7 +62,12 @@ class _Writer:
         self._made = tuple(
             (index, family, family.source)
             for index, family in enumerate(CATALOGUE)
-            if not isinstance(family.source, Field)
+            if callable(family.source)
+        )
+        self._distributed = tuple(
+            (index, family, family.source.buckets)
+            for index, family in enumerate(CATALOGUE)
+            if isinstance(family.source, Distributed)
         )
         self._series: dict[tuple[str, tuple[str, ...]], str] = {}
 
@@ -66,7 +84,24 @@ class _Writer:
         for index, family, rows in self._made:
             lines = [f"{self._name(family, values)} {number!r}\n" for values, number in rows(watch)]
             cells[index] = "".join(lines).encode()
+        for index, family, distribution in self._distributed:
+            cells[index] = self._histogram(family, distribution(watch)).encode()
         return tuple(cells)
+
+    def _histogram(self, family: Family, found: Buckets | None) -> str:
+        """Buckets, each with all before it, and sum and count, by the names of the text format."""
+        if found is None:
+            return ""
+        bounds, counts, total = found
+        sums = tuple(accumulate(counts))
+        name, labels = family.name, self._labels
+        ends = (*map(float, bounds), "+Inf")
+        lines = [
+            f'{name}_bucket{{{labels},le="{end}"}} {count}\n' for end, count in zip(ends, sums, strict=True)
+        ]
+        return "".join(
+            [*lines, f"{name}_sum{{{labels}}} {total}\n", f"{name}_count{{{labels}}} {sums[-1]}\n"]
+        )
 
     def _name(self, family: Family, values: tuple[str, ...]) -> str:
         """A series' name and labels, remembered: most come again at every poll."""
@@ -149,6 +184,8 @@ async def _join(form: Format, targets: Iterable[Cells], own: bytes) -> bytes:
     for number, (family, column) in enumerate(zip(CATALOGUE, zip(*targets, strict=True), strict=True)):
         lines = b"".join(column)
         if lines:
+            if form is Format.OPENMETRICS_1_0_0:
+                lines = _openmetrics_lines(family, lines)
             parts += (_head(family, form), lines)
         if number % _FAMILIES_BETWEEN_YIELDS == 0:
             await asyncio.sleep(0)

@@ -1,7 +1,7 @@
 """What a metric family is, and the naming rules that it cannot break (prometheus.io, practices/naming)."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -9,6 +9,9 @@ from exporter.board import Watch
 
 Row = tuple[tuple[str, ...], int | float]
 Rows = Callable[[Watch], Iterable[Row]]
+# Bounds of the buckets but the last, which has none; the number in each; and the sum of the values.
+Buckets = tuple[Sequence[int], Sequence[int], int]
+Distribution = Callable[[Watch], Buckets | None]
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
 _FOREIGN_UNITS = frozenset(
@@ -22,6 +25,7 @@ class Kind(StrEnum):
 
     GAUGE = "gauge"
     COUNTER = "counter"
+    GAUGE_HISTOGRAM = "gaugehistogram"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,13 @@ class Field:
 
     name: bytes
     factor: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Distributed:
+    """A distribution as it is now: the buckets of a gauge histogram."""
+
+    buckets: Distribution
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +53,7 @@ class Family:
     name: str
     kind: Kind
     help: str
-    source: Field | Rows
+    source: Field | Rows | Distributed
     labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

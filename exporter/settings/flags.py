@@ -51,9 +51,14 @@ def section_of(field: FieldInfo) -> type[BaseModel] | None:
     return None
 
 
+def fields_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of a section by their keys, as the file calls them."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
 def leaves(model: type[BaseModel] = Settings, prefix: tuple[str, ...] = ()) -> Iterator[Leaf]:
     """Walk every setting but the targets, which are a list of sections."""
-    for name, field in model.model_fields.items():
+    for name, field in fields_of(model).items():
         origin = typing.get_origin(field.annotation)
         section = section_of(field)
         if section is None:

@@ -15,7 +15,7 @@ from pydantic_settings import EnvSettingsSource, SettingsError
 
 from exporter.model import ConfigError, Fault
 from exporter.settings.file import ConfigFile, FileError, read_file
-from exporter.settings.flags import section_of
+from exporter.settings.flags import fields_of, section_of
 from exporter.settings.tree import ENVIRONMENT_PREFIX, Settings, Web
 
 # Kubernetes gives every pod such variables for a Service that is called "exporter"; they are not ours.
@@ -172,6 +172,8 @@ _MESSAGES = {
     "bool_parsing": "write true or false",
     "int_type": "write a whole number",
     "int_parsing": "write a whole number",
+    "float_type": "write a number",
+    "float_parsing": "write a number",
     "path_type": "write the path of a file",
     "string_too_short": "is empty: write a value or leave the key out",
     "too_short": "is empty: write a value or leave the key out",
@@ -182,8 +184,10 @@ _MESSAGES = {
 def _message(details: ErrorDetails, tree: Mapping[str, Any]) -> str:
     if details["type"] == "extra_forbidden":
         return _unknown_key(details["loc"], tree)
-    message = _MESSAGES.get(details["type"], details["msg"])
-    return message.removeprefix("Value error, ")
+    message = _MESSAGES.get(details["type"], details["msg"]).removeprefix("Value error, ")
+    return re.sub("^Input should be (?=greater|less)", "write a number ", message).replace(
+        "Input should be ", "write "
+    )
 
 
 def _unknown_key(location: _Location, tree: Mapping[str, Any]) -> str:
@@ -192,12 +196,12 @@ def _unknown_key(location: _Location, tree: Mapping[str, Any]) -> str:
     close = _close(location)
     if close is not None:
         return f"unknown key: did you mean {close}?"
-    return f"unknown key: write one of {', '.join(_section(location[:-1]).model_fields)}"
+    return f"unknown key: write one of {', '.join(fields_of(_section(location[:-1])))}"
 
 
 def _close(location: _Location) -> str | None:
     """The known key that an unknown one resembles."""
-    known = _section(location[:-1]).model_fields
+    known = fields_of(_section(location[:-1]))
     return next(iter(get_close_matches(str(location[-1]), known, n=1)), None)
 
 
@@ -222,5 +226,5 @@ def _section(location: _Location) -> type[BaseModel]:
     section: type[BaseModel] = Settings
     for step in location:
         if isinstance(step, str):
-            section = section_of(section.model_fields[step]) or section
+            section = section_of(fields_of(section)[step]) or section
     return section

@@ -1,10 +1,12 @@
 """Settings to the plain values that the daemon runs on, which needs no pydantic to hold them."""
 
+import re
+
 import yaml
 from pydantic import SecretStr
 
-from exporter.model import Access, Config, Pace, Target, Tls
-from exporter.settings.tree import Auth, Settings
+from exporter.model import Access, AppRules, ClientPlan, Config, Pace, Rename, Target, Tls
+from exporter.settings.tree import Auth, Clients, Settings
 from exporter.settings.tree import Target as Configured
 
 _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -16,6 +18,7 @@ def plain_config(settings: Settings) -> Config:
         targets=tuple(_target(each, settings.auth) for each in settings.targets),
         pace=Pace(settings.poll.interval, settings.poll.timeout),
         listen=settings.web.listen_address,
+        clients=_plan(settings.clients),
         telemetry_path=settings.web.telemetry_path,
         log_level=settings.log.level,
         log_format=settings.log.format,
@@ -23,9 +26,21 @@ def plain_config(settings: Settings) -> Config:
     )
 
 
+def _plan(clients: Clients) -> ClientPlan:
+    rename = tuple(Rename(re.compile(rule.match), rule.to) for rule in clients.app.rename)
+    return ClientPlan(
+        enabled=clients.enabled,
+        interval=clients.interval,
+        server_time_budget=clients.server_time_budget,
+        stale_after=clients.stale_after,
+        top=clients.top,
+        rules=AppRules(clients.app.sources, rename),
+    )
+
+
 def _shown(settings: Settings) -> str:
     """The settings as YAML with the keys of the file; pydantic writes asterisks for secrets."""
-    tree = settings.model_dump(mode="json", exclude_none=True)
+    tree = settings.model_dump(mode="json", exclude_none=True, by_alias=True)
     text: str = yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
     return text
 

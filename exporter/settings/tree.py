@@ -1,5 +1,6 @@
 """The settings tree: names, kinds, defaults, ranges and meanings. Data, no behaviour."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -52,6 +53,7 @@ RESERVED_LABELS = frozenset(
         "instance",
         "role",
         "reason",
+        "cut",
         "command",
         "thread",
         "redis_version",
@@ -106,6 +108,21 @@ def _encodable(secret: SecretStr) -> SecretStr:
 
 
 Interval = Annotated[Duration, AfterValidator(_at_least_a_second), AfterValidator(_at_most_a_day)]
+
+
+def _compilable(pattern: object) -> object:
+    if not isinstance(pattern, str):
+        return pattern
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(
+            f"not a regular expression ({error}): write one such as '^Sidekiq.*', in single quotes"
+        ) from None
+    return pattern
+
+
+Pattern = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_compilable)]
 Timeout = Annotated[Duration, AfterValidator(_above_zero)]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH), AfterValidator(_printable)]
 LabelName = Annotated[str, Field(pattern=LABEL_NAME_PATTERN, max_length=MAX_NAME_LENGTH)]
@@ -136,6 +153,84 @@ class Poll(Section):
                 {"timeout": format_duration(self.timeout), "interval": format_duration(self.interval)},
             )
         return self
+
+
+class Rename(Section):
+    """One rule that rewrites what connections say they are."""
+
+    match: Pattern = Field(
+        description="Regular expression, found anywhere in the name, user, library or host."
+    )
+    to: Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH), AfterValidator(_printable)] = Field(
+        description="What the app is called then; `\\1` is the first group of `match`."
+    )
+
+    @model_validator(mode="after")
+    def _expandable(self) -> Self:
+        groups = re.compile(self.match).groups
+        if any(int(number) > groups for number in re.findall(r"\\([0-9]+)", self.to)) or "\\g" in self.to:
+            raise PydanticCustomError(
+                "no_such_group",
+                "to: names a group that match: does not have: write ( ) around a part of match:, and \\1",
+            )
+        return self
+
+
+class App(Section):
+    """Which app a connection belongs to."""
+
+    sources: Annotated[tuple[Literal["name", "user", "library", "host"], ...], NoDecode] = Field(
+        default=("name", "user", "library", "host"),
+        alias="from",
+        description="What names the app of a connection: the first of these that it has.",
+    )
+    rename: tuple[Rename, ...] = Field(
+        default=(),
+        description="Rules tried in order before the built-in rewriting, which strips process ids, hashes of "
+        "pods and containers, UUIDs, ports and counters.",
+    )
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _separated_by_commas(cls, given: object) -> object:
+        return given.split(",") if isinstance(given, str) else given
+
+    @field_validator("sources")
+    @classmethod
+    def _each_once(cls, sources: tuple[str, ...]) -> tuple[str, ...]:
+        if not sources or len(set(sources)) != len(sources):
+            raise PydanticCustomError(
+                "not_each_once", "write each of name, user, library and host once at most, and one of them"
+            )
+        return sources
+
+
+class Clients(Section):
+    """CLIENT LIST: who holds the connections."""
+
+    enabled: bool = Field(default=True, description="Whether to ask for the clients of a server at all.")
+    interval: Interval = Field(
+        default="15s",  # type: ignore[assignment]
+        description="Time between two lists of one server's clients. At least 1s; stretched where "
+        "clients.server_time_budget asks for it.",
+    )
+    server_time_budget: float = Field(
+        default=0.002,
+        gt=0,
+        le=1,
+        description="Share of a server's main thread that listing its clients may take. Above 0, at most 1.",
+    )
+    stale_after: Interval = Field(
+        default="5m",  # type: ignore[assignment]
+        description="Idle time after which a plain client is stale. At least 1s.",
+    )
+    top: int = Field(
+        default=20,
+        ge=1,
+        le=200,
+        description="Groups of each kind (apps, hosts, users ...) that are named; the rest is `other`.",
+    )
+    app: App = Field(default=App(), description="Which app a connection belongs to.")
 
 
 class Auth(Section):
@@ -294,6 +389,7 @@ class Settings(BaseSettings):
         description="Credentials for targets that name none; password_file wins over password.",
     )
     poll: Poll = Field(default=Poll(), description="How often and how long.")
+    clients: Clients = Field(default=Clients(), description="Who holds the connections.")
     web: Web = Field(default=Web(), description="The HTTP server.")
     log: Log = Field(default=Log(), description="Logging.")
 

@@ -1,0 +1,82 @@
+"""Groups without bound to bounded ones: each cut keeps its biggest, and folds the rest into `other`."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+from exporter.analyse.top import OTHER, StickyTop
+from exporter.model import AppClients, ClientGroups
+
+_OTHER_LIBRARY = (OTHER, "")
+
+Key = TypeVar("Key", str, tuple[str, str])
+
+
+class Bounds:
+    """The slots of every cut of one server's clients."""
+
+    def __init__(self, size: int) -> None:
+        self.apps: frozenset[str] = frozenset()
+        self._apps = StickyTop[str](size)
+        self._libraries = StickyTop[tuple[str, str]](size)
+        self._cuts = {
+            name: StickyTop[str](size) for name in ("hosts", "users", "commands", "databases", "blocked")
+        }
+
+    def label(self, app: str) -> str:
+        """What an app is called in bounded groups."""
+        return app if app in self.apps else OTHER
+
+    def bound(self, groups: ClientGroups, now: float) -> tuple[ClientGroups, Mapping[str, int]]:
+        """Fold the groups, and tell how many connections of each cut are in its `other`."""
+        self.apps = self._apps.choose({name: app.total for name, app in groups.apps.items()}, now) - {OTHER}
+        apps = _fold_apps(groups.apps, self.apps)
+        libraries = fold(groups.libraries, self._libraries.choose(groups.libraries, now), _OTHER_LIBRARY)
+        cuts = {
+            name: fold(getattr(groups, name), top.choose(getattr(groups, name), now), OTHER)
+            for name, top in self._cuts.items()
+        }
+        folded = {name: counts.get(OTHER, 0) for name, counts in cuts.items()}
+        folded |= {
+            "apps": apps[OTHER].total if OTHER in apps else 0,
+            "libraries": libraries.get(_OTHER_LIBRARY, 0),
+        }
+        bounded = replace(
+            groups,
+            apps=apps,
+            libraries=libraries,
+            hosts=cuts["hosts"],
+            users=cuts["users"],
+            commands=cuts["commands"],
+            databases=cuts["databases"],
+            blocked=cuts["blocked"],
+        )
+        return bounded, folded
+
+
+def fold(counts: Mapping[Key, int], kept: frozenset[Key], other: Key) -> dict[Key, int]:
+    """The counts of those who have a slot, 0 among them, and of all others together where there are any."""
+    bounded = {key: counts.get(key, 0) for key in sorted(kept)}
+    rest = sum(count for key, count in counts.items() if key not in kept)
+    if rest:
+        bounded[other] = bounded.get(other, 0) + rest
+    return bounded
+
+
+def _fold_apps(apps: Mapping[str, AppClients], kept: frozenset[str]) -> dict[str, AppClients]:
+    tells_memory = any(app.memory_bytes is not None for app in apps.values())
+    nobody = AppClients({}, 0 if tells_memory else None, 0)
+    bounded = {name: apps.get(name, nobody) for name in sorted(kept)}
+    for name, app in apps.items():
+        if name not in kept:
+            bounded[OTHER] = _together(bounded.get(OTHER, nobody), app)
+    return bounded
+
+
+def _together(one: AppClients, another: AppClients) -> AppClients:
+    states = {
+        state: one.states.get(state, 0) + another.states.get(state, 0)
+        for state in (*one.states, *another.states)
+    }
+    memory = None if one.memory_bytes is None else one.memory_bytes + (another.memory_bytes or 0)
+    return AppClients(states, memory, max(one.oldest_idle_seconds, another.oldest_idle_seconds))

@@ -1,0 +1,184 @@
+"""One target's clients: when to ask for them, in one list or in batches, and what they say."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from exporter.analyse.groups import AppNames, Tally
+from exporter.analyse.history import History
+from exporter.link import Link, LinkError
+from exporter.model import ClientPlan, ListCost, ServerInfo, Survey
+from exporter.parse.blocks import RowCutter
+from exporter.parse.clients import read_rows
+
+LIST_COMMAND = "client|list"
+
+_BATCHES_ABOVE = 1000
+_BATCH = 250
+_FIRST_WITH_IDS = (6, 2)
+_NEWCOMERS_AT_MOST = 2000  # above it a list in one is cheaper than asking for ids that are gone again
+_DRIFT = 0.01  # of the clients: some come and go while we ask
+_DRIFT_AT_LEAST = 10
+_SPARE_IDS = 20  # the server uses some for clients of its own
+_DEARER = 2.0  # batches that cost more than this many whole lists are given up
+_WHOLE_AGAIN_SECONDS = 3600.0
+_LONGEST_SETBACK_SECONDS = 600.0
+_PATIENCE = 2.0  # intervals for which a list may be shown
+
+
+@dataclass(slots=True)
+class _Take:
+    """One list as it comes in: its counts, and the server's seconds for each command that it took."""
+
+    tally: Tally
+    costs: list[float] = field(default_factory=list)
+    whole: bool = True
+
+
+class Surveyor:
+    """Asks one server for its clients at its own pace, and keeps what the lists said."""
+
+    def __init__(self, plan: ClientPlan) -> None:
+        self._plan = plan
+        self._names = AppNames(plan.rules)
+        self._history = History(plan.stale_after, plan.top)
+        self._newest: Survey | None = None
+        self._due = self._expires = 0.0
+        self._chooser = _Chooser()
+        self._connects = 0
+        self._setbacks = 0
+
+    async def survey(self, link: Link, info: ServerInfo, until: float) -> Survey | None:
+        """The newest list that may be shown; asks for another where that is due.
+
+        No command is begun after `until` (monotonic): giving up in the middle of one costs the connection.
+
+        Raises:
+            LinkError: the connection broke; it is closed then.
+
+        """
+        now = time.monotonic()
+        if self._plan.enabled and now >= self._due:
+            # As if it failed: being cut by the deadline costs the connection, and at the limit the slot.
+            self._setbacks += 1
+            self._due = now + min(self._plan.interval * 4**self._setbacks, _LONGEST_SETBACK_SECONDS)
+            try:
+                take = await self._take(link, info, now, until)
+            except LinkError:
+                self._answered(now)
+                raise
+            self._answered(now)
+            if take is not None:
+                await self._work_in(take, info, link.connects, now)
+        return self._newest if now < self._expires else None
+
+    def _answered(self, now: float) -> None:
+        self._setbacks = 0
+        self._due = now + self._plan.interval
+
+    async def _take(self, link: Link, info: ServerInfo, now: float, until: float) -> _Take | None:
+        """List the clients, in batches where that is better and holds good; None where it cannot be done."""
+        spent: list[float] = []
+        if self._chooser.prefers_batches(info, now) and link.connects == self._connects:
+            take = await self._list(link, self._chooser.batches(info), until)
+            if take is None:
+                return None
+            if self._chooser.complete(info, take.tally.total):
+                take.whole = False
+                return take
+            spent = take.costs
+        take = await self._list(link, [()], until)
+        if take is not None:
+            take.costs += spent
+        return take
+
+    async def _list(self, link: Link, batches: Iterable[tuple[str, ...]], until: float) -> _Take | None:
+        take = _Take(Tally(self._names, self._plan.stale_after, link.own_id, link.own_address))
+        for ids in batches:
+            cutter = RowCutter()
+
+            def feed(piece: bytes, cutter: RowCutter = cutter) -> None:
+                rows = cutter.cut(piece)
+                if rows:
+                    take.tally.add(*read_rows(rows))
+
+            command = ("CLIENT", "LIST", "ID", *ids) if ids else ("CLIENT", "LIST")
+            if time.monotonic() > until:
+                return None
+            cost = await link.stream_if_allowed(feed, LIST_COMMAND, *command)
+            if cost is None:
+                return None
+            take.costs.append(cost)
+            if rest := cutter.end():
+                take.tally.add(*read_rows(rest))
+            take.tally.add((), cutter.dropped)
+        return take
+
+    async def _work_in(self, take: _Take, info: ServerInfo, connects: int, now: float) -> None:
+        """Make a survey of the counts; each step is short, and the loop may turn between them."""
+        await asyncio.sleep(0)
+        groups, members = take.tally.groups(), take.tally.members()
+        await asyncio.sleep(0)
+        bounded, folded = self._history.bounds.bound(groups, now)
+        self._history.compare(members, info, connects - self._connects)
+        self._connects = connects
+        await asyncio.sleep(0)
+        trends = self._history.judge(bounded, members, now)
+        await asyncio.sleep(0)
+        total = sum(take.costs)
+        self._chooser.learn(info, members.apps, total, now, whole=take.whole)
+        interval = max(self._plan.interval, total / self._plan.server_time_budget)
+        self._due, self._expires = now + interval, now + _PATIENCE * interval
+        cost = ListCost(total, max(take.costs), len(take.costs), interval / self._plan.interval)
+        at = time.time() - (time.monotonic() - now)
+        self._newest = Survey(at, bounded, trends, self._history.churn.unseen, folded, cost)
+
+
+class _Chooser:
+    """Knows who was in the last list, and chooses between one whole list and batches of ids by their cost.
+
+    CLIENT LIST ID came with Redis 6.2; a batch of 250 holds the server 0.15 to 0.25 ms, a whole list of
+    10,000 clients 7 to 15 ms. With I/O threads Redis 8 pauses them once per client of a batch.
+    """
+
+    def __init__(self) -> None:
+        self._ids: list[int] = []
+        self._received = 0
+        self._whole_cost = 0.0
+        self._whole_until = 0.0
+
+    def prefers_batches(self, info: ServerInfo, now: float) -> bool:
+        """Whether a list of this server is to be taken in batches at a moment (monotonic)."""
+        clients = info.count(b"connected_clients") or 0
+        return (
+            clients > _BATCHES_ABOVE
+            and info.version >= _FIRST_WITH_IDS
+            and bool(self._ids)
+            and now >= self._whole_until
+            and 0 <= self._newcomers(info) <= min(_NEWCOMERS_AT_MOST, clients)
+        )
+
+    def batches(self, info: ServerInfo) -> Iterator[tuple[str, ...]]:
+        """The ids of the last list, and those that were given out since."""
+        last = self._ids[-1]
+        ids = [*self._ids, *range(last + 1, last + self._newcomers(info) + _SPARE_IDS + 1)]
+        for start in range(0, len(ids), _BATCH):
+            yield tuple(map(str, ids[start : start + _BATCH]))
+
+    def complete(self, info: ServerInfo, total: int) -> bool:
+        """Whether batches found about as many clients, our own left out, as INFO had counted."""
+        told = (info.count(b"connected_clients") or 0) + (info.count(b"connected_slaves") or 0) - 1
+        return abs(told - total) <= max(_DRIFT_AT_LEAST, _DRIFT * told)
+
+    def learn(self, info: ServerInfo, ids: Iterable[bytes], cost: float, now: float, *, whole: bool) -> None:
+        """Remember who was there, and what asking for them cost."""
+        self._ids = sorted(map(int, ids))
+        self._received = info.count(b"total_connections_received") or 0
+        if whole:
+            self._whole_cost = cost
+        elif cost > _DEARER * self._whole_cost:
+            self._whole_until = now + _WHOLE_AGAIN_SECONDS
+
+    def _newcomers(self, info: ServerInfo) -> int:
+        return (info.count(b"total_connections_received") or 0) - self._received
