@@ -2,8 +2,9 @@
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from exporter.analyse.apps import clean_label, host_of, name_app, name_app_by_host
 from exporter.model import AppClients, AppRules, ClientGroups, ClientState
@@ -26,12 +27,22 @@ _STATES_OF_FLAGS = (
 )
 _IN_TRANSACTION = b"xd"
 
-_POSITION = {state: position for position, state in enumerate(ClientState)}
+# Positions of the states in a list of counts; those of which single clients are looked at come last.
+_ORDER = (
+    ClientState.ACTIVE,
+    ClientState.PUBSUB,
+    ClientState.MONITOR,
+    ClientState.REPLICA,
+    ClientState.PRIMARY,
+    ClientState.IDLE,
+    ClientState.BLOCKED,
+    ClientState.STALE,
+)
+_POSITION = {state: position for position, state in enumerate(_ORDER)}
 _IDLE, _STALE, _BLOCKED = (
     _POSITION[state] for state in (ClientState.IDLE, ClientState.STALE, ClientState.BLOCKED)
 )
-_HELD = len(ClientState)  # idle in a transaction or with a watch for longer than stale_after
-_QUIET = frozenset([_IDLE, _STALE, _HELD])
+_HELD = len(_ORDER)  # idle in a transaction or with a watch for longer than stale_after
 _HANDSHAKE_SECONDS = 1  # AUTH and CLIENT SETNAME, and whole seconds rounded down
 
 
@@ -96,15 +107,31 @@ class Members:
 
 
 class _App:
-    """Counts of one app while a list is read; `states` by position in ClientState, then the held ones."""
+    """Counts of one app while a list is read; `states` by position, the held ones last."""
 
     __slots__ = ("memory", "name", "oldest_idle", "states")
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.states = [0] * (len(ClientState) + 1)
+        self.states = [0] * (len(_ORDER) + 1)
         self.memory = 0
         self.oldest_idle = 0
+
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+class _Remembered(dict[_Key, _Value]):
+    """A dict that asks a function once for each key that it does not have."""
+
+    def __init__(self, find: Callable[[_Key], _Value]) -> None:
+        super().__init__()
+        self._find = find
+
+    def __missing__(self, key: _Key) -> _Value:
+        found = self[key] = self._find(key)
+        return found
 
 
 class Tally:
@@ -121,9 +148,9 @@ class Tally:
         self._stale_after = stale_after
         self._own = (0, own_id) if own_id else (1, own_address)
         self._apps: dict[str, _App] = {}
-        self._apps_by_name: dict[tuple[bytes, bytes], _App | None] = {}
-        self._apps_by_place: dict[bytes, _App] = {}
-        self._states: dict[tuple[bytes, bytes, bytes], int] = {}
+        self._apps_by_name = _Remembered(self._find)
+        self._apps_by_place = _Remembered(self._find_by_place)
+        self._states = _Remembered(self._judge)
         self._who: Counter[tuple[bytes, bytes]] = Counter()
         self._places: Counter[bytes] = Counter()
         self._databases: Counter[bytes] = Counter()
@@ -139,7 +166,11 @@ class Tally:
         self._suspected: dict[bytes, str] = {}
 
     def add(self, rows: Sequence[Row], unreadable: int = 0) -> None:
-        """Count the rows of a block, and how many of it could not be read."""
+        """Count the rows of a block, and how many of it could not be read.
+
+        Whole columns are counted at once, because that runs in C; only what differs from client to client is
+        looked at one by one.
+        """
         self._unreadable += unreadable
         column, own = self._own
         if own:
@@ -149,45 +180,49 @@ class Tally:
         ids, addresses, names, ages, idles, flags, databases, watches, memories, identities, commands = zip(
             *rows, strict=True
         )
-        all_who = tuple(zip(names, identities, strict=True))
+        who = tuple(zip(names, identities, strict=True))
         places = [address.rpartition(b":")[0] for address in addresses]
-        kinds = zip(flags, watches, idles, strict=True)
-        self._who.update(all_who)
+        self._who.update(who)
         self._places.update(places)
         self._databases.update(databases)
         self._idle.update(idles)
         self._age.update(ages)
-        self._commands.update(zip(ids, commands, strict=True))
-        apps, states, members = self._apps_by_name, self._states, self._members
-        for position, (client_id, who, kind, memory) in enumerate(
-            zip(ids, all_who, kinds, memories, strict=True)
-        ):
-            app = apps[who] if who in apps else self._find(who)
-            if app is None:
-                app = self._find_by_place(places[position])
-            state = states[kind] if kind in states else self._judge(kind)
-            app.states[state] += 1
-            members[client_id] = app.name
-            seconds = int(kind[2])
-            if seconds > app.oldest_idle:  # noqa: PLR1730  max() takes twice as long, and this is the hot loop
-                app.oldest_idle = seconds
-            if memory:
-                app.memory += int(memory)
-            if state in _QUIET:
-                self._note_quiet(client_id, app.name, state, rows[position])
-            elif state == _BLOCKED:
-                self._blocked[who] += 1
-                self._longest = max(self._longest, seconds)
-        self._tells_memory = self._tells_memory or any(memories)
+        named = map(self._apps_by_name.__getitem__, who)
+        apps = [app or self._apps_by_place[place] for app, place in zip(named, places, strict=True)]
+        kinds = tuple(zip(flags, watches, idles, strict=True))
+        states = list(map(self._states.__getitem__, kinds))
+        self._count(apps, states, memories)
+        self._members.update(zip(ids, [app.name for app in apps], strict=True))
+        counts_commands = any(commands)
+        if counts_commands:
+            self._commands.update(zip(ids, commands, strict=True))
+        first_to_note = _IDLE if counts_commands else _BLOCKED
+        for position, (state, seconds) in enumerate(states):
+            if state >= first_to_note:
+                self._note(rows[position], apps[position].name, state, seconds)
 
-    def _note_quiet(self, client_id: bytes, app: str, state: int, row: Row) -> None:
-        commands = row[10]
+    def _count(self, apps: list["_App"], states: list[tuple[int, int]], memories: tuple[bytes, ...]) -> None:
+        for (app, (state, seconds)), count in Counter(zip(apps, states, strict=True)).items():
+            app.states[state] += count
+            app.oldest_idle = max(app.oldest_idle, seconds)
+        for (app, memory), count in Counter(zip(apps, memories, strict=True)).items():
+            if memory:
+                app.memory += int(memory) * count
+                self._tells_memory = True
+
+    def _note(self, row: Row, app: str, state: int, seconds: int) -> None:
+        """Note what is to be said of one client, or compared with the next list."""
+        client_id, commands = row[0], row[10]
+        if state == _BLOCKED:
+            self._blocked[row[2], row[9]] += 1
+            self._longest = max(self._longest, seconds)
+            return
         if commands:
             self._quiet[client_id] = app, commands
         if state == _HELD:
             self._suspected[client_id] = app
         elif state == _STALE:
-            if row[9].startswith(b"cmd=NULL") or int(row[3]) - int(row[4]) <= _HANDSHAKE_SECONDS:
+            if row[9].startswith(b"cmd=NULL") or int(row[3]) - seconds <= _HANDSHAKE_SECONDS:
                 self._suspected[client_id] = app
             elif commands:
                 self._stale[client_id] = app, commands
@@ -200,22 +235,17 @@ class Tally:
 
     def _find(self, who: tuple[bytes, bytes]) -> _App | None:
         name = self._names.find(*who)[0]
-        found = self._apps_by_name[who] = None if name is None else self._app(name)
-        return found
+        return None if name is None else self._app(name)
 
     def _find_by_place(self, place: bytes) -> _App:
-        found = self._apps_by_place.get(place)
-        if found is None:
-            found = self._apps_by_place[place] = self._app(self._names.find_host(place)[1])
-        return found
+        return self._app(self._names.find_host(place)[1])
 
-    def _judge(self, kind: tuple[bytes, bytes, bytes]) -> int:
+    def _judge(self, kind: tuple[bytes, bytes, bytes]) -> tuple[int, int]:
+        """The state, by its position, and the seconds idle."""
         flags, watch, idle = kind
-        state = _POSITION[state_of(flags, watch, int(idle), self._stale_after)]
-        if state == _IDLE and int(idle) > self._stale_after:
-            state = _HELD
-        self._states[kind] = state
-        return state
+        seconds = int(idle)
+        state = _POSITION[state_of(flags, watch, seconds, self._stale_after)]
+        return (_HELD if state == _IDLE and seconds > self._stale_after else state), seconds
 
     @property
     def total(self) -> int:
@@ -265,7 +295,7 @@ class Tally:
     def _freeze(self, app: _App) -> AppClients:
         *counts, held = app.states
         counts[_IDLE] += held
-        states = {state: count for state, count in zip(ClientState, counts, strict=True) if count}
+        states = {state: count for state, count in zip(_ORDER, counts, strict=True) if count}
         return AppClients(states, app.memory if self._tells_memory else None, app.oldest_idle)
 
 
