@@ -22,6 +22,7 @@ _DRIFT = 0.01  # of the clients: some come and go while we ask
 _DRIFT_AT_LEAST = 10
 _SPARE_IDS = 20  # the server uses some for clients of its own
 _DEARER = 2.0  # batches that cost more than this many whole lists are given up
+_DEAR_IN_A_ROW = 2  # one alone may be a pause of the machine
 _WHOLE_AGAIN_SECONDS = 3600.0
 _LONGEST_SETBACK_SECONDS = 600.0
 _PATIENCE = 2.0  # intervals for which a list may be shown
@@ -147,6 +148,7 @@ class _Chooser:
         self._received = 0
         self._whole_cost = 0.0
         self._whole_until = 0.0
+        self._dear = 0
 
     def prefers_batches(self, info: ServerInfo, now: float) -> bool:
         """Whether a list of this server is to be taken in batches at a moment (monotonic)."""
@@ -177,8 +179,10 @@ class _Chooser:
         self._received = info.count(b"total_connections_received") or 0
         if whole:
             self._whole_cost = cost
-        elif cost > _DEARER * self._whole_cost:
-            self._whole_until = now + _WHOLE_AGAIN_SECONDS
+            return
+        self._dear = self._dear + 1 if cost > _DEARER * self._whole_cost else 0
+        if self._dear >= _DEAR_IN_A_ROW:
+            self._dear, self._whole_until = 0, now + _WHOLE_AGAIN_SECONDS
 
     def _newcomers(self, info: ServerInfo) -> int:
         return (info.count(b"total_connections_received") or 0) - self._received

@@ -1,0 +1,188 @@
+"""How a real server is asked for its clients: whole lists, batches, and what they cost it."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import redis
+
+from exporter.demo.servers import Server
+from exporter.link import Link
+from exporter.model import Access, ClientPlan, RedisUrl, ServerInfo, Survey
+from exporter.parse.info import parse_info
+from exporter.survey import Surveyor
+from tests.conftest import StartServer, need
+from tests.crowd import crowd
+from tests.daemon import quick, running_exporter, target
+from tests.servers.kinds import KINDS, OLDEST, ServerKind
+from tests.waiting import eventually
+
+MANY = 1100
+OFTEN = ClientPlan(interval=0.001, server_time_budget=1.0)
+
+
+class Asking:
+    """A surveyor with its link, asked when the test wants."""
+
+    def __init__(self, server: Server, plan: ClientPlan = OFTEN) -> None:
+        self.link = Link(Access(RedisUrl("127.0.0.1", server.port)))
+        self.surveyor = Surveyor(plan)
+        self.told: Callable[[ServerInfo], ServerInfo] = lambda info: info
+
+    async def ask(self) -> Survey:
+        """Poll as the poller does; the list is due each time."""
+        info = parse_info(await self.link.info())
+        if not self.link.introduced:
+            await self.link.introduce(info.version)
+        await asyncio.sleep(0.002)
+        survey = await self.surveyor.survey(self.link, self.told(info), time.monotonic() + 10)
+        assert survey is not None
+        return survey
+
+
+def lists(client: redis.Redis) -> int:
+    """How many CLIENT LISTs the server has run."""
+    stats = client.info("commandstats")
+    return sum(
+        stat["calls"] for name, stat in stats.items() if name in ("cmdstat_client|list", "cmdstat_client")
+    )
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind is not OLDEST], ids=lambda kind: kind.name)
+def test_many_clients_are_listed_in_batches_that_find_newcomers_and_miss_nobody(
+    start_server: StartServer, kind: ServerKind
+) -> None:
+    server = start_server(kind=kind)
+
+    async def use() -> None:
+        asking = Asking(server)
+        with crowd(server.port) as clients:
+            clients.join(MANY)
+            whole = await asking.ask()
+            assert (whole.groups.total, whole.cost.commands) == (MANY, 1)
+            clients.join(7)
+            batches = await asking.ask()
+            assert (batches.groups.total, batches.cost.commands) == (MANY + 7, 5)
+            assert batches.cost.longest < whole.cost.total
+            clients.leave(50)
+            eventually(lambda: len(clients.members) == MANY - 43, 5)
+            await asyncio.sleep(0)
+            assert (await asking.ask()).groups.total == MANY - 43
+            assert sum(trend.opened for trend in (await asking.ask()).trends.values()) == 7
+        asking.link.close()
+
+    asyncio.run(use())
+
+
+def test_an_old_server_and_one_with_few_clients_are_asked_for_one_list(start_server: StartServer) -> None:
+    async def use(server: Server, count: int) -> None:
+        asking = Asking(server)
+        with crowd(server.port) as clients:
+            clients.join(count)
+            for _ in range(2):
+                survey = await asking.ask()
+                assert (survey.groups.total, survey.cost.commands) == (count, 1)
+        asking.link.close()
+
+    asyncio.run(use(start_server(kind=OLDEST), MANY))
+    asyncio.run(use(start_server(), 100))
+
+
+def test_where_batches_find_other_clients_than_info_counts_a_whole_list_repairs_it(
+    start_server: StartServer,
+) -> None:
+    server = start_server()
+
+    async def use() -> None:
+        asking = Asking(server)
+        with crowd(server.port) as clients:
+            clients.join(MANY)
+            await asking.ask()
+            clients.join(100)
+            # As if internal clients had used up ids: the counter tells of fewer newcomers than there are.
+            asking.told = lambda info: replace(
+                info,
+                numbers={
+                    **info.numbers,
+                    b"total_connections_received": b"%d"
+                    % ((info.count(b"total_connections_received") or 0) - 100),
+                },
+            )
+            survey = await asking.ask()
+            assert survey.groups.total == MANY + 100
+            assert survey.cost.commands > 2
+        asking.link.close()
+
+    asyncio.run(use())
+
+
+def test_a_restarted_server_is_asked_for_a_whole_list_again(start_server: StartServer) -> None:
+    server = start_server()
+
+    async def use() -> None:
+        asking = Asking(server)
+        with crowd(server.port) as clients:
+            clients.join(MANY)
+            await asking.ask()
+            assert (await asking.ask()).cost.commands > 1
+        asking.link.close()
+        with crowd(server.port) as clients:
+            clients.join(MANY)
+            survey = await asking.ask()
+            assert (survey.groups.total, survey.cost.commands) == (MANY, 1)
+        asking.link.close()
+
+    asyncio.run(use())
+
+
+def test_a_list_that_costs_more_than_the_budget_stretches_the_interval(
+    start_server: StartServer, tmp_path: Path, talk: Callable[[Server], redis.Redis]
+) -> None:
+    server = start_server()
+    tree = quick(
+        target("orders", f"redis://127.0.0.1:{server.port}"),
+        clients={"interval": "1s", "server_time_budget": 0.000001},
+    )
+    with crowd(server.port) as clients:
+        clients.join(300)
+        asked = lists(talk(server))
+        with running_exporter(tmp_path, tree) as daemon:
+            scrape = daemon.wait_for({"orders": "ok"})
+            stretch = scrape.get("redis_connection_exporter_client_list_stretch_ratio", "orders")
+            cost = scrape.get("redis_connection_exporter_client_list_server_seconds", "orders")
+            assert stretch is not None
+            assert cost is not None
+            assert stretch == pytest.approx(cost / 0.000001)
+            assert stretch > 10
+            eventually(
+                lambda: (daemon.scrape().get("redis_connection_exporter_polls_total", "orders") or 0) > 3, 15
+            )
+    assert lists(talk(server)) - asked == 1
+
+
+def test_io_threads_make_batches_dear_and_the_exporter_goes_back_to_whole_lists(
+    start_server: StartServer,
+) -> None:
+    kind = next(kind for kind in KINDS if kind.name == "debian13-redis")
+    need(kind.present, "Redis 8 is not there")
+    server = start_server("--io-threads", "2", kind=kind)
+
+    async def use() -> list[Survey]:
+        asking = Asking(server)
+        with crowd(server.port) as clients:
+            clients.join(MANY)
+            taken = [await asking.ask() for _ in range(5)]
+        asking.link.close()
+        return taken
+
+    taken = asyncio.run(use())
+    costs = ", ".join(f"{survey.cost.commands} in {survey.cost.total * 1000:.1f} ms" for survey in taken)
+    print(
+        f"\nmeasured: {MANY} clients of Redis 8 with 2 I/O threads: commands and their server time: {costs}"
+    )
+    assert {survey.groups.total for survey in taken} == {MANY}
+    dear = all(each.cost.total > 2 * taken[0].cost.total for each in taken[1:3])
+    assert (taken[3].cost.commands == 1) == dear
