@@ -10,7 +10,7 @@ import uvloop
 from exporter.app import Exporter
 from exporter.demo.servers import Server, ServerError, find_server, running_server
 from exporter.demo.trouble import busy_client, idle_client, leaking_app, waiting_client
-from exporter.model import Access, Config, ListenAddress, Pace, RedisUrl, Target
+from exporter.model import Access, ClientPlan, Config, ListenAddress, Pace, RedisUrl, Target
 
 DemoError = ServerError
 
@@ -39,6 +39,7 @@ def demo(address: ListenAddress, duration: float | None) -> None:
                 Target(name, Access(RedisUrl("127.0.0.1", server.port))) for name, server in targets.items()
             ),
             pace=Pace(interval=1.0, timeout=0.5),
+            clients=ClientPlan(interval=1.0, stale_after=10.0),
             listen=(address,),
         )
         _explain(binary, targets, address)

@@ -6,6 +6,7 @@ from html import escape
 from exporter import NAME, __version__
 from exporter.board import Watch
 from exporter.model import Outage, Reading, State
+from exporter.web.pages.holders import HOLDERS_STYLE, render_holders
 
 _WARNING, _CRITICAL = 0.8, 0.9
 
@@ -34,12 +35,13 @@ def render_status(watches: Iterable[Watch], now: float, telemetry_path: str) -> 
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="5">
 <meta name="viewport" content="width=device-width,initial-scale=1">
-<title>{summary} - {NAME}</title><link rel="icon" href="data:,"><style>{_STYLE}</style></head><body>
+<title>{summary} - {NAME}</title><link rel="icon" href="data:,">
+<style>{_STYLE}{HOLDERS_STYLE}</style></head><body>
 <h1>{NAME}</h1><p>{summary}. Version {escape(__version__)}.
 <a href="{escape(telemetry_path)}">Metrics</a>, <a href="/config">configuration</a>,
 <a href="/sd">service discovery</a>.</p>
 <main><table><thead><tr><th>Target</th><th>State</th><th>Connections used of limit</th>
-<th class="n">Blocked</th>
+<th>Held by</th><th class="n">Blocked</th>
 <th class="n">Rejected</th><th class="n">Polled</th></tr></thead><tbody>
 {"".join(_row(watch, now) for watch in rows)}</tbody></table></main></body></html>
 """.encode()
@@ -57,7 +59,7 @@ def _row(watch: Watch, now: float) -> str:
     live = watch.reading is not None
     blocked = _count(reading, b"blocked_clients") if live else ""
     rejected = _count(reading, b"rejected_connections") if live else ""
-    texts = (_target(watch), _state(watch), _slots(reading, live, now))
+    texts = (_target(watch), _state(watch), _slots(reading, live, now), render_holders(watch.reading, now))
     numbers = (blocked, rejected, _age(watch, now))
     cells = [f"<td>{text}</td>" for text in texts] + [f'<td class="n">{number}</td>' for number in numbers]
     return f"<tr>{''.join(cells)}</tr>\n"
