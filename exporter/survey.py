@@ -17,6 +17,7 @@ LIST_COMMAND = "client|list"
 _BATCHES_ABOVE = 1000
 _BATCH = 250
 _FIRST_WITH_IDS = (6, 2)
+_FIRST_THAT_SKIPS_US = (8, 1)  # of Valkey: the one filter that helps where all clients are wanted
 _NEWCOMERS_AT_MOST = 2000  # above it a list in one is cheaper than asking for ids that are gone again
 _DRIFT = 0.01  # of the clients: some come and go while we ask
 _DRIFT_AT_LEAST = 10
@@ -82,19 +83,22 @@ class Surveyor:
         """List the clients, in batches where that is better and holds good; None where it cannot be done."""
         spent: list[float] = []
         if self._chooser.prefers_batches(info, now) and link.connects == self._connects:
-            take = await self._list(link, self._chooser.batches(info), until)
+            take = await self._list(link, info, self._chooser.batches(info), until)
             if take is None:
                 return None
             if self._chooser.complete(info, take.tally.total):
                 take.whole = False
                 return take
             spent = take.costs
-        take = await self._list(link, [()], until)
+        take = await self._list(link, info, [()], until)
         if take is not None:
             take.costs += spent
         return take
 
-    async def _list(self, link: Link, batches: Iterable[tuple[str, ...]], until: float) -> _Take | None:
+    async def _list(
+        self, link: Link, info: ServerInfo, batches: Iterable[tuple[str, ...]], until: float
+    ) -> _Take | None:
+        without_us = ("SKIPME", "YES") if info.valkey_version >= _FIRST_THAT_SKIPS_US else ()
         take = _Take(Tally(self._names, self._plan.stale_after, link.own_id, link.own_address))
         for ids in batches:
             cutter = RowCutter()
@@ -104,7 +108,7 @@ class Surveyor:
                 if rows:
                     take.tally.add(*read_rows(rows))
 
-            command = ("CLIENT", "LIST", "ID", *ids) if ids else ("CLIENT", "LIST")
+            command = ("CLIENT", "LIST", *without_us, *(("ID", *ids) if ids else ()))
             if time.monotonic() > until:
                 return None
             cost = await link.stream_if_allowed(feed, LIST_COMMAND, *command)

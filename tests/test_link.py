@@ -360,3 +360,74 @@ def test_polls_are_never_closer_than_the_interval_and_never_older_than_interval_
     assert pace.gap(1) <= min(interval + timeout / 2, 1.1 * interval)
     assert pace.gap(0) < pace.gap(0.5) < pace.gap(1), "jittered"
     assert pace.patience > pace.gap(1) + timeout
+
+
+def _list(reply: bytes) -> tuple[list[bytes], float | LinkError | None, frozenset[str], bool]:
+    """Stream a fake answer to CLIENT LIST: what came, how it ended, what is denied, and whether the link lives."""
+    pieces: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(4096)
+        writer.write(b"$32\r\n# Clients\r\nconnected_clients:3\r\n\r\n")
+        await reader.read(4096)
+        writer.write(reply)
+        if not reply.endswith(b"\r\n"):
+            writer.close()
+        await reader.read()
+
+    found: list[tuple[list[bytes], float | LinkError | None, frozenset[str], bool]] = []
+
+    async def use(target: Target) -> None:
+        link = Link(target.access)
+        await link.info()
+        end: float | LinkError | None
+        try:
+            async with asyncio.timeout(5):
+                end = await link.stream_if_allowed(pieces.append, "client|list", "CLIENT", "LIST")
+        except LinkError as error:
+            end = error
+        found.append((pieces, end, link.denied, link.own_address != b""))
+        link.close()
+
+    _with_fake(serve, use)
+    return found[0]
+
+
+def test_a_list_is_handed_on_in_pieces_as_it_comes() -> None:
+    text = b"id=1 name=a\n" * 50_000
+    pieces, cost, denied, alive = _list(b"$%d\r\n%b\r\n" % (len(text), text))
+    assert b"".join(pieces) == text
+    assert max(map(len, pieces)) <= 65536
+    assert isinstance(cost, float)
+    assert (denied, alive) == (frozenset(), True)
+
+
+def test_an_empty_list_is_no_error() -> None:
+    pieces, cost, _, alive = _list(b"$0\r\n\r\n")
+    assert (pieces, alive) == ([], True)
+    assert cost is not None
+
+
+@pytest.mark.parametrize(
+    ("reply", "denied"),
+    [
+        (b"-NOPERM this user has no permissions\r\n", {"client|list"}),
+        (b"-ERR unknown command 'CLIENT'\r\n", {"client|list"}),
+        (b"-LOADING later\r\n", set()),
+        (b"-ERR syntax error\r\n", set()),
+    ],
+)
+def test_a_refused_list_keeps_the_connection_and_is_remembered_only_when_denied(
+    reply: bytes, denied: set[str]
+) -> None:
+    assert _list(reply) == ([], None, frozenset(denied), True)
+
+
+@pytest.mark.parametrize(
+    "reply", [b"$100\r\nid=1", b"*1\r\n", b"+OK\r\n", b"$-1\r\n", b"$9x\r\n", b"$" + b"9" * 30 + b"\r\n"]
+)
+def test_a_list_that_is_cut_or_garbage_closes_the_connection(reply: bytes) -> None:
+    _, error, _, alive = _list(reply)
+    assert isinstance(error, LinkError)
+    assert error.state is State.PROTOCOL
+    assert not alive

@@ -119,6 +119,44 @@ def test_where_batches_find_other_clients_than_info_counts_a_whole_list_repairs_
     asyncio.run(use())
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_our_own_connection_is_left_out_over_a_unix_socket_too(
+    start_server: StartServer, kind: ServerKind, tmp_path: Path
+) -> None:
+    path = tmp_path / "redis.sock"
+    server = start_server("--unixsocket", str(path), kind=kind)
+
+    async def use() -> None:
+        asking = Asking(server)
+        asking.link = Link(Access(RedisUrl(path=str(path))))
+        with crowd(server.port) as clients:
+            clients.join(3)
+            survey = await asking.ask()
+            assert survey.groups.hosts == {"127.0.0.1": 3}
+        asking.link.close()
+
+    asyncio.run(use())
+
+
+def test_valkey_leaves_us_out_by_itself_where_we_may_not_ask_for_our_id(
+    start_server: StartServer, tmp_path: Path, talk: Callable[[Server], redis.Redis]
+) -> None:
+    path = tmp_path / "valkey.sock"
+    valkey = next(kind for kind in KINDS if kind.name == "debian13-valkey")
+    server = start_server("--unixsocket", str(path), kind=valkey)
+    rules = ("on", ">secret", "-@all", "+info", "+client|list")
+    talk(server).execute_command("ACL", "SETUSER", "exporter", *rules)  # type: ignore[no-untyped-call]
+
+    async def use() -> None:
+        asking = Asking(server)
+        asking.link = Link(Access(RedisUrl(path=str(path)), "exporter", "secret"))
+        assert (await asking.ask()).groups.hosts == {"127.0.0.1": 1}
+        assert "client|id" in asking.link.denied
+        asking.link.close()
+
+    asyncio.run(use())
+
+
 def test_a_restarted_server_is_asked_for_a_whole_list_again(start_server: StartServer) -> None:
     server = start_server()
 

@@ -1,0 +1,1 @@
+"""The benchmark: this exporter and redis_exporter side by side on the same real servers."""
