@@ -11,9 +11,10 @@ import math
 import re
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from exporter.resolve import Resolver
 # INFO is some 6 KB, with ten thousand databases 600 KB; a lying server must not fill our memory or loop.
 MAX_REPLY_BYTES = 1024 * 1024
 _MAX_ITEMS = 64
-_CHUNK_BYTES = 64 * 1024
+_CHUNK_BYTES = 96 * 1024  # 250 clients and more, in one piece
 
 Reply = bytes | int | list["Reply"] | ResponseError | None
 
@@ -111,7 +112,8 @@ class _RawReplies:
                 raise asyncio.IncompleteReadError(line, left)
             left -= len(chunk)
             feed(chunk)
-            await asyncio.sleep(0)  # what is buffered is read without a wait
+            if left:
+                await asyncio.sleep(0)  # what is buffered is read without a wait
         await self._stream.readexactly(2)
         return began
 
@@ -138,6 +140,15 @@ class _TlsConnection(Connection):
 
     def _connection_arguments(self) -> dict[str, Any]:
         return {**super()._connection_arguments(), **self._tls}
+
+
+def _pack(words: Sequence[bytes]) -> bytes:
+    """A command in RESP; made for hundreds of ids of equal length, of which redis-py packs each by itself."""
+    parts = [b"*%d\r\n" % len(words)]
+    for size, run in groupby(words, len):
+        head = b"$%d\r\n" % size
+        parts += (head, (b"\r\n" + head).join(run), b"\r\n")
+    return b"".join(parts)
 
 
 def _file_age(path: Path | None) -> int:
@@ -258,7 +269,7 @@ class Link:
         return reply
 
     async def stream_if_allowed(
-        self, feed: Callable[[bytes], None], name: str, *command: str
+        self, feed: Callable[[bytes], None], name: str, *command: bytes
     ) -> float | None:
         """Ask as ask_if_allowed does, and hand the text of the reply on in pieces as they come in.
 
@@ -271,8 +282,8 @@ class Link:
         try:
             with _as_link_errors(closed=State.UNREACHABLE):
                 parser: _RawReplies = connection._parser  # type: ignore[assignment]  # noqa: SLF001  our own
-                sent = time.monotonic()
-                await connection.send_command(*command)
+                packed, sent = _pack(command), time.monotonic()
+                await connection.send_packed_command(packed, check_health=False)
                 try:
                     began = await parser.read_in_chunks(feed)
                 except ResponseError as error:

@@ -11,6 +11,7 @@ from exporter.link import Link, LinkError
 from exporter.model import ClientPlan, ListCost, ServerInfo, Survey
 from exporter.parse.blocks import RowCutter
 from exporter.parse.clients import read_rows
+from exporter.parse.info import parse_list_seconds
 
 LIST_COMMAND = "client|list"
 
@@ -36,6 +37,12 @@ class _Take:
     tally: Tally
     costs: list[float] = field(default_factory=list)
     whole: bool = True
+
+
+async def _let_others(take: _Take) -> None:
+    """Let the loop turn where there are so many clients that a step takes long."""
+    if take.tally.total > _BATCHES_ABOVE:
+        await asyncio.sleep(0)
 
 
 class Surveyor:
@@ -81,6 +88,22 @@ class Surveyor:
 
     async def _take(self, link: Link, info: ServerInfo, now: float, until: float) -> _Take | None:
         """List the clients, in batches where that is better and holds good; None where it cannot be done."""
+        before = await self._list_seconds(link, info)
+        take = await self._take_at_all(link, info, now, until)
+        after = await self._list_seconds(link, info) if take is not None and before is not None else None
+        if take is not None and before is not None and after is not None:
+            waited = sum(take.costs) or 1.0
+            take.costs = [cost / waited * (after - before) for cost in take.costs]
+        return take
+
+    async def _list_seconds(self, link: Link, info: ServerInfo) -> float | None:
+        """The server's own account of its time for lists, where there are so many clients that it matters."""
+        if (info.count(b"connected_clients") or 0) <= _BATCHES_ABOVE:
+            return None
+        reply = await link.ask_if_allowed("info", "INFO", "commandstats")
+        return parse_list_seconds(reply) if isinstance(reply, bytes) else None
+
+    async def _take_at_all(self, link: Link, info: ServerInfo, now: float, until: float) -> _Take | None:
         spent: list[float] = []
         if self._chooser.prefers_batches(info, now) and link.connects == self._connects:
             take = await self._list(link, info, self._chooser.batches(info), until)
@@ -96,9 +119,9 @@ class Surveyor:
         return take
 
     async def _list(
-        self, link: Link, info: ServerInfo, batches: Iterable[tuple[str, ...]], until: float
+        self, link: Link, info: ServerInfo, batches: Iterable[tuple[bytes, ...]], until: float
     ) -> _Take | None:
-        without_us = ("SKIPME", "YES") if info.valkey_version >= _FIRST_THAT_SKIPS_US else ()
+        without_us = (b"SKIPME", b"YES") if info.valkey_version >= _FIRST_THAT_SKIPS_US else ()
         take = _Take(Tally(self._names, self._plan.stale_after, link.own_id, link.own_address))
         for ids in batches:
             cutter = RowCutter()
@@ -108,7 +131,7 @@ class Surveyor:
                 if rows:
                     take.tally.add(*read_rows(rows))
 
-            command = ("CLIENT", "LIST", *without_us, *(("ID", *ids) if ids else ()))
+            command = (b"CLIENT", b"LIST", *without_us, *((b"ID", *ids) if ids else ()))
             if time.monotonic() > until:
                 return None
             cost = await link.stream_if_allowed(feed, LIST_COMMAND, *command)
@@ -122,15 +145,15 @@ class Surveyor:
 
     async def _work_in(self, take: _Take, info: ServerInfo, connects: int, now: float) -> None:
         """Make a survey of the counts; each step is short, and the loop may turn between them."""
-        await asyncio.sleep(0)
+        await _let_others(take)
         groups, members = take.tally.groups(), take.tally.members()
-        await asyncio.sleep(0)
+        await _let_others(take)
         bounded, folded = self._history.bounds.bound(groups, now)
         self._history.compare(members, info, connects - self._connects)
         self._connects = connects
-        await asyncio.sleep(0)
+        await _let_others(take)
         trends = self._history.judge(bounded, members, now)
-        await asyncio.sleep(0)
+        await _let_others(take)
         total = sum(take.costs)
         self._chooser.learn(info, members.apps, total, now, whole=take.whole)
         interval = max(self._plan.interval, total / self._plan.server_time_budget)
@@ -148,7 +171,7 @@ class _Chooser:
     """
 
     def __init__(self) -> None:
-        self._ids: list[int] = []
+        self._ids: list[bytes] = []
         self._received = 0
         self._whole_cost = 0.0
         self._whole_until = 0.0
@@ -165,12 +188,12 @@ class _Chooser:
             and 0 <= self._newcomers(info) <= min(_NEWCOMERS_AT_MOST, clients)
         )
 
-    def batches(self, info: ServerInfo) -> Iterator[tuple[str, ...]]:
+    def batches(self, info: ServerInfo) -> Iterator[tuple[bytes, ...]]:
         """The ids of the last list, and those that were given out since."""
-        last = self._ids[-1]
-        ids = [*self._ids, *range(last + 1, last + self._newcomers(info) + _SPARE_IDS + 1)]
+        last, newcomers = int(self._ids[-1]), self._newcomers(info) + _SPARE_IDS
+        ids = [*self._ids, *(b"%d" % (last + number) for number in range(1, newcomers + 1))]
         for start in range(0, len(ids), _BATCH):
-            yield tuple(map(str, ids[start : start + _BATCH]))
+            yield tuple(ids[start : start + _BATCH])
 
     def complete(self, info: ServerInfo, total: int) -> bool:
         """Whether batches found about as many clients, our own left out, as INFO had counted."""
@@ -179,7 +202,7 @@ class _Chooser:
 
     def learn(self, info: ServerInfo, ids: Iterable[bytes], cost: float, now: float, *, whole: bool) -> None:
         """Remember who was there, and what asking for them cost."""
-        self._ids = sorted(map(int, ids))
+        self._ids = sorted(ids, key=int)
         self._received = info.count(b"total_connections_received") or 0
         if whole:
             self._whole_cost = cost

@@ -363,7 +363,7 @@ def test_polls_are_never_closer_than_the_interval_and_never_older_than_interval_
 
 
 def _list(reply: bytes) -> tuple[list[bytes], float | LinkError | None, frozenset[str], bool]:
-    """Stream a fake answer to CLIENT LIST: what came, how it ended, what is denied, and whether the link lives."""
+    """Stream a fake answer: what came, how it ended, what is denied then, and whether the link lives."""
     pieces: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -383,7 +383,7 @@ def _list(reply: bytes) -> tuple[list[bytes], float | LinkError | None, frozense
         end: float | LinkError | None
         try:
             async with asyncio.timeout(5):
-                end = await link.stream_if_allowed(pieces.append, "client|list", "CLIENT", "LIST")
+                end = await link.stream_if_allowed(pieces.append, "client|list", b"CLIENT", b"LIST")
         except LinkError as error:
             end = error
         found.append((pieces, end, link.denied, link.own_address != b""))
@@ -397,7 +397,7 @@ def test_a_list_is_handed_on_in_pieces_as_it_comes() -> None:
     text = b"id=1 name=a\n" * 50_000
     pieces, cost, denied, alive = _list(b"$%d\r\n%b\r\n" % (len(text), text))
     assert b"".join(pieces) == text
-    assert max(map(len, pieces)) <= 65536
+    assert max(map(len, pieces)) <= 98304
     assert isinstance(cost, float)
     assert (denied, alive) == (frozenset(), True)
 

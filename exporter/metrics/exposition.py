@@ -11,12 +11,12 @@ from exporter.metrics.catalogue import CATALOGUE
 from exporter.metrics.negotiation import Format
 from exporter.metrics.own import OwnMetrics
 from exporter.metrics.spec import Buckets, Distributed, Family, Field, Kind
-from exporter.model import Target
+from exporter.model import Survey, Target
 
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 _COMPRESS_ASIDE_BYTES = 128 * 1024  # above it gzip takes longer than a loop may be held
 _OWN_METRICS_SECONDS = 1.0  # how old the exporter's own numbers may be on a page
-_FAMILIES_BETWEEN_YIELDS = 8
+_BYTES_BETWEEN_YIELDS = 128 * 1024
 
 _MAX_REMEMBERED = 4096
 
@@ -59,21 +59,19 @@ class _Writer:
             for index, family in enumerate(CATALOGUE)
             if isinstance(family.source, Field)
         )
-        self._made = tuple(
-            (index, family, family.source)
-            for index, family in enumerate(CATALOGUE)
-            if callable(family.source)
+        made = tuple(
+            (index, family) for index, family in enumerate(CATALOGUE) if not isinstance(family.source, Field)
         )
-        self._distributed = tuple(
-            (index, family, family.source.buckets)
-            for index, family in enumerate(CATALOGUE)
-            if isinstance(family.source, Distributed)
-        )
+        self._made = tuple((index, family) for index, family in made if not family.by_list)
+        self._listed = tuple((index, family) for index, family in made if family.by_list)
+        self._lines_of: tuple[Survey | None, tuple[bytes, ...]] = (None, (b"",) * len(self._listed))
         self._series: dict[tuple[str, tuple[str, ...]], str] = {}
 
     def cells(self, watch: Watch) -> Cells:
         cells = [b""] * len(CATALOGUE)
+        survey = None
         if watch.reading is not None:
+            survey = watch.reading.clients
             numbers = watch.reading.info.numbers
             for index, field, prefix in self._copied:
                 digits = numbers.get(field.name)
@@ -81,12 +79,19 @@ class _Writer:
                     if field.factor != 1.0:
                         digits = repr(float(digits) * field.factor).encode()
                     cells[index] = prefix + digits + b"\n"
-        for index, family, rows in self._made:
-            lines = [f"{self._name(family, values)} {number!r}\n" for values, number in rows(watch)]
-            cells[index] = "".join(lines).encode()
-        for index, family, distribution in self._distributed:
-            cells[index] = self._histogram(family, distribution(watch)).encode()
+        for index, family in self._made:
+            cells[index] = self._lines(family, watch)
+        if survey is not self._lines_of[0]:
+            self._lines_of = survey, tuple(self._lines(family, watch) for _, family in self._listed)
+        for (index, _), lines in zip(self._listed, self._lines_of[1], strict=True):
+            cells[index] = lines
         return tuple(cells)
+
+    def _lines(self, family: Family, watch: Watch) -> bytes:
+        if isinstance(family.source, Distributed):
+            return self._histogram(family, family.source.buckets(watch)).encode()
+        rows = family.source(watch) if callable(family.source) else ()
+        return "".join([f"{self._name(family, values)} {number!r}\n" for values, number in rows]).encode()
 
     def _histogram(self, family: Family, found: Buckets | None) -> str:
         """Buckets, each with all before it, and sum and count, by the names of the text format."""
@@ -181,13 +186,16 @@ class Pages:
 async def _join(form: Format, targets: Iterable[Cells], own: bytes) -> bytes:
     """Join cells family by family, as the formats demand, leaving out families without a series."""
     parts: list[bytes] = []
-    for number, (family, column) in enumerate(zip(CATALOGUE, zip(*targets, strict=True), strict=True)):
+    joined = 0
+    for family, column in zip(CATALOGUE, zip(*targets, strict=True), strict=True):
         lines = b"".join(column)
         if lines:
             if form is Format.OPENMETRICS_1_0_0:
                 lines = _openmetrics_lines(family, lines)
             parts += (_head(family, form), lines)
-        if number % _FAMILIES_BETWEEN_YIELDS == 0:
+        joined += len(lines)
+        if joined > _BYTES_BETWEEN_YIELDS:
+            joined = 0
             await asyncio.sleep(0)
     parts.append(own)
     if form is Format.OPENMETRICS_1_0_0:

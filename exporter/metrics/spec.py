@@ -47,7 +47,8 @@ class Distributed:
 class Family:
     """One metric: what it is called, what it means, and the function (or INFO field) that feeds it.
 
-    Every series carries `target` and that target's own labels; `labels` are those that a row adds.
+    Every series carries `target` and that target's own labels; `labels` are those that a row adds. What is
+    fed `by_list` depends on the list of the clients alone, and is written anew only with a new one.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Family:
     help: str
     source: Field | Rows | Distributed
     labels: tuple[str, ...] = ()
+    by_list: bool = False
 
     def __post_init__(self) -> None:
         """Refuse at import what promtool or a reader would complain about."""

@@ -32,6 +32,12 @@ def parse_info(reply: bytes) -> ServerInfo:
     return ServerInfo(numbers, texts, tuple(map(int, _IO_THREADS.findall(reply))))
 
 
+def parse_list_seconds(reply: bytes) -> float | None:
+    """Read out of INFO commandstats how long CLIENT LIST held the main thread in all (before 7.0: CLIENT)."""
+    found = re.search(rb"cmdstat_client(?:\|list)?:calls=[0-9]{1,20},usec=([0-9]{1,20}),", reply)
+    return int(found[1]) / 1e6 if found else None
+
+
 def parse_cluster_known_nodes(reply: bytes) -> int | None:
     """Read how many nodes CLUSTER INFO knows; None where it does not say."""
     found = re.search(rb"cluster_known_nodes:([0-9]{1,9})\r", reply)

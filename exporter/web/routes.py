@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -84,6 +85,7 @@ class Site:
         answered = (
             ("content-type", answer.content_type),
             ("content-length", str(len(answer.body))),
+            ("date", formatdate(usegmt=True)),
             ("x-content-type-options", "nosniff"),
             *answer.headers,
         )

@@ -52,7 +52,14 @@ class _PatientProtocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to app.py."""
+    """Leaves signals to app.py, and sleeps until told to stop; uvicorn itself looks ten times a second."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.stop = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        await self.stop.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -99,6 +106,7 @@ async def serve_http(site: Site, sockets: list[socket.socket]) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        date_header=False,  # routes.py writes it; uvicorn would need a tick each second
         h11_max_incomplete_event_size=16 * 1024,
         limit_concurrency=MAX_CONNECTIONS,
         timeout_keep_alive=75,  # longer than most scrape intervals
@@ -109,6 +117,6 @@ async def serve_http(site: Site, sockets: list[socket.socket]) -> None:
     try:
         await asyncio.shield(serving)
     except asyncio.CancelledError:
-        server.should_exit = True
+        server.stop.set()
         await serving
         raise

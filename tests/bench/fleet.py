@@ -21,6 +21,7 @@ from tests.bench.measure import (
 from tests.waiting import eventually
 
 _ROUNDS = 4
+_POLLS_FOR_A_LIST = 3  # as by default
 _STARTS = 3
 
 
@@ -90,11 +91,11 @@ def _measure_ours(folder: Path, ports: list[int]) -> Cost:
     starts = []
     for _ in range(_STARTS):
         started = time.monotonic()
-        with running_ours(folder, ports) as ours:
+        with running_ours(folder, ports, _POLLS_FOR_A_LIST) as ours:
             while not _ready(ours, len(ports)):
                 time.sleep(0.005)
             starts.append(time.monotonic() - started)
-    with running_ours(folder, ports) as ours:
+    with running_ours(folder, ports, _POLLS_FOR_A_LIST) as ours:
         eventually(lambda: _ready(ours, len(ports)), 30)
         time.sleep(3)  # every target's second list: what it remembers is there
         polls = ours.get().value("redis_connection_exporter_polls_total")
@@ -127,6 +128,7 @@ def _measure_peer(ports: list[int]) -> Cost:
             peer.get(_path(port))
         cpu, rounds = cpu_seconds(peer.pid), []
         for _ in range(_ROUNDS):
+            time.sleep(1.0)
             pages = [peer.get(_path(port)) for port in ports]
             rounds.append(sum(page.seconds for page in pages))
         return Cost(

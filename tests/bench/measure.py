@@ -85,13 +85,14 @@ def _running(command: Sequence[str], port: int) -> Iterator[Exporter]:
 
 
 @contextlib.contextmanager
-def running_ours(folder: Path, ports: Sequence[int]) -> Iterator[Exporter]:
-    """Ours, as often as it may poll: a round of it is one poll, one list and one scrape per second."""
+def running_ours(folder: Path, ports: Sequence[int], polls_for_a_list: int = 1) -> Iterator[Exporter]:
+    """Ours, as often as it may poll: a poll and a scrape each second, and a list with each or each third."""
     port = free_port()
     targets = "".join(f"  - {{name: t{port}, url: 'redis://127.0.0.1:{port}'}}\n" for port in ports)
     config = folder / f"bench-{port}.yaml"
     config.write_text(
-        "poll: {interval: 1s, timeout: 900ms}\nclients: {interval: 1s, server_time_budget: 1.0}\n"
+        "poll: {interval: 1s, timeout: 900ms}\n"
+        f"clients: {{interval: {polls_for_a_list}s, server_time_budget: 1.0}}\n"
         f"log: {{level: warn}}\ntargets:\n{targets}"
     )
     command = [sys.executable, "-m", "exporter", "--config.file", str(config)]

@@ -90,7 +90,10 @@ class _Block:
 
 def _peer_block(peer: Exporter, asker: Asker) -> _Block:
     before, started = asker.usec(), cpu_seconds(peer.pid)
-    pages = [peer.get() for _ in range(ROUNDS_IN_A_BLOCK)]
+    pages = []
+    for _ in range(ROUNDS_IN_A_BLOCK):
+        time.sleep(1.0)  # as often as ours, and with caches as cold
+        pages.append(peer.get())
     return _block(pages, cpu_seconds(peer.pid) - started, before, asker, ROUNDS_IN_A_BLOCK)
 
 

@@ -18,7 +18,8 @@ _NOTES = """
 
 A round of redis_exporter is one scrape, because that is when it asks the server; a round of ours is
 one poll, one list of the clients and one scrape. redis_exporter runs with `-export-client-list`; ours
-with all that it has, at its shortest intervals (1 s) and without a budget. "Server" is the time of
+with all that it has, at its shortest interval (1 s) and without a budget; with many servers a list
+goes with each third poll, as by default. "Server" is the time of
 its main thread by `INFO commandstats`, "longest" what one `CLIENT LIST` of it took on average, and
 "PING" what another client sees that asks a thousand times a second while an exporter is at work once
 a second.
