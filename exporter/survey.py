@@ -57,6 +57,7 @@ class Surveyor:
         self._chooser = _Chooser()
         self._connects = 0
         self._setbacks = 0
+        self._over_budget = False
 
     async def survey(self, link: Link, info: ServerInfo, until: float) -> Survey | None:
         """The newest list that may be shown; asks for another where that is due.
@@ -68,6 +69,9 @@ class Surveyor:
 
         """
         now = time.monotonic()
+        if link.connects != self._connects:  # what was there before is no news of what is there now
+            self._newest = None
+            self._due = self._due if self._setbacks else 0.0
         if self._plan.enabled and now >= self._due:
             # As if it failed: being cut by the deadline costs the connection, and at the limit the slot.
             self._setbacks += 1
@@ -97,8 +101,12 @@ class Surveyor:
         return take
 
     async def _list_seconds(self, link: Link, info: ServerInfo) -> float | None:
-        """The server's own account of its time for lists, where there are so many clients that it matters."""
-        if (info.count(b"connected_clients") or 0) <= _BATCHES_ABOVE:
+        """The server's own account of its time for lists, where that matters.
+
+        It does with many clients, and where our clock, which runs on while we do other things, says that a
+        list was above the budget.
+        """
+        if (info.count(b"connected_clients") or 0) <= _BATCHES_ABOVE and not self._over_budget:
             return None
         reply = await link.ask_if_allowed("info", "INFO", "commandstats")
         return parse_list_seconds(reply) if isinstance(reply, bytes) else None
@@ -157,6 +165,7 @@ class Surveyor:
         total = sum(take.costs)
         self._chooser.learn(info, members.apps, total, now, whole=take.whole)
         interval = max(self._plan.interval, total / self._plan.server_time_budget)
+        self._over_budget = interval > self._plan.interval
         self._due, self._expires = now + interval, now + _PATIENCE * interval
         cost = ListCost(total, max(take.costs), len(take.costs), interval / self._plan.interval)
         at = time.time() - (time.monotonic() - now)

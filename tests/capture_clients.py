@@ -1,12 +1,16 @@
-"""`python -m tests.capture_clients` writes CLIENT LIST of every server kind to tests/data/clients-*.txt."""
+"""`python -m tests.capture_clients` writes CLIENT LIST of every server kind to tests/data/clients-*.txt.
+
+With `NAME COMMAND ...` it does so for one server that is not among the kinds.
+"""
 
 import contextlib
 import socket
+import sys
 import tempfile
 from pathlib import Path
 
 from exporter.demo.servers import running_server
-from tests.servers.kinds import KINDS
+from tests.servers.kinds import KINDS, ServerKind
 from tests.waiting import eventually
 
 _DATA = Path(__file__).parent / "data"
@@ -34,8 +38,8 @@ def _commands(talk: list[str]) -> bytes:
     )
 
 
-def main() -> None:
-    for kind in KINDS:
+def main(kinds: tuple[ServerKind, ...]) -> None:
+    for kind in kinds:
         with tempfile.TemporaryDirectory(prefix="capture-") as folder, contextlib.ExitStack() as stack:
             path = Path(folder) / "socket"
             server = stack.enter_context(
@@ -62,4 +66,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main((ServerKind(sys.argv[1], tuple(sys.argv[2:]), tls=False),) if sys.argv[1:] else KINDS)

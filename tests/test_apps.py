@@ -100,6 +100,7 @@ def test_a_host_is_rewritten_by_rules_only() -> None:
         (b"10.0.0.1:5", "10.0.0.1"),
         (b"[::1]:5", "::1"),
         (b"/run/sp ace/r s.sock:0", "unix"),
+        (b"[/run/sp ace/r s.sock:0]:0", "unix"),
         (b"", "unix"),
         (b"example:5", "example"),
     ],

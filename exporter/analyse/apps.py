@@ -26,11 +26,9 @@ def clean_label(raw: bytes) -> str:
 
 
 def host_of(address: bytes) -> str:
-    """The host of `host:port` or `[v6]:port`; for a unix socket, printed as `path:0`, `unix`."""
-    host = address.rpartition(b":")[0]
-    if host.startswith(b"/") or not host:
-        return "unix"
-    return clean_label(host.removeprefix(b"[").removesuffix(b"]"))
+    """The host of `host:port` or `[v6]:port`; `unix` for a socket: `path:0`, in Valkey 9 `[path:0]:0`."""
+    host = address.rpartition(b":")[0].removeprefix(b"[").removesuffix(b"]")
+    return "unix" if host.startswith(b"/") or not host else clean_label(host)
 
 
 def name_app(rules: AppRules, name: bytes, user: bytes, library: bytes) -> str | None:

@@ -1,7 +1,6 @@
 """How connections relate to commands over the last minutes, from two counters and a gauge of INFO."""
 
 from dataclasses import dataclass
-from statistics import mean
 
 from exporter.model import ServerInfo
 
@@ -43,7 +42,8 @@ class Pulse:
         if not self.beats or (opened := self.beats[-1][1] - self.beats[0][1]) <= 0:
             return None
         seconds = self.beats[-1][0] - self.beats[0][0]
-        return mean(beat[3] for beat in self.beats) * seconds / opened
+        clients = sum(beat[3] for beat in self.beats) / len(self.beats)
+        return clients * seconds / opened
 
 
 NO_PULSE = Pulse()
