@@ -53,6 +53,8 @@ async def poll_once(
 
 async def _survey(surveyor: Surveyor, link: Link, info: ServerInfo, deadline: float) -> Survey | None:
     """Ask for the clients in what time is left; None where there is no list that may be shown."""
+    if not surveyor.is_due(link):
+        return surveyor.newest()
     left = deadline - time.monotonic()
     try:
         async with asyncio.timeout(left):
@@ -123,6 +125,8 @@ class Poller:
         chance = random.random()  # noqa: S311  no secret
         while (left := started + self.pace.gap(chance) - time.monotonic()) > 0:
             self._changed.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(left):
-                    await self._changed.wait()
+            alarm = asyncio.get_running_loop().call_later(left, self._changed.set)
+            try:
+                await self._changed.wait()
+            finally:
+                alarm.cancel()

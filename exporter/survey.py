@@ -59,8 +59,19 @@ class Surveyor:
         self._setbacks = 0
         self._over_budget = False
 
+    def newest(self) -> Survey | None:
+        """The newest list, while it may be shown."""
+        return self._newest if time.monotonic() < self._expires else None
+
+    def is_due(self, link: Link) -> bool:
+        """Whether the next list is due over this link; over a new connection it is at once."""
+        if link.connects != self._connects:  # what was there before is no news of what is there now
+            self._newest = None
+            self._due = self._due if self._setbacks else 0.0
+        return self._plan.enabled and time.monotonic() >= self._due
+
     async def survey(self, link: Link, info: ServerInfo, until: float) -> Survey | None:
-        """The newest list that may be shown; asks for another where that is due.
+        """Ask for a list, and return the newest that may be shown.
 
         No command is begun after `until` (monotonic): giving up in the middle of one costs the connection.
 
@@ -69,22 +80,18 @@ class Surveyor:
 
         """
         now = time.monotonic()
-        if link.connects != self._connects:  # what was there before is no news of what is there now
-            self._newest = None
-            self._due = self._due if self._setbacks else 0.0
-        if self._plan.enabled and now >= self._due:
-            # As if it failed: being cut by the deadline costs the connection, and at the limit the slot.
-            self._setbacks += 1
-            self._due = now + min(self._plan.interval * 4**self._setbacks, _LONGEST_SETBACK_SECONDS)
-            try:
-                take = await self._take(link, info, now, until)
-            except LinkError:
-                self._answered(now)
-                raise
+        # As if it failed: being cut by the deadline costs the connection, and at the limit the slot.
+        self._setbacks += 1
+        self._due = now + min(self._plan.interval * 4**self._setbacks, _LONGEST_SETBACK_SECONDS)
+        try:
+            take = await self._take(link, info, now, until)
+        except LinkError:
             self._answered(now)
-            if take is not None:
-                await self._work_in(take, info, link.connects, now)
-        return self._newest if now < self._expires else None
+            raise
+        self._answered(now)
+        if take is None:
+            return self.newest()
+        return await self._work_in(take, info, link.connects, now)
 
     def _answered(self, now: float) -> None:
         self._setbacks = 0
@@ -151,7 +158,7 @@ class Surveyor:
             take.tally.add((), cutter.dropped)
         return take
 
-    async def _work_in(self, take: _Take, info: ServerInfo, connects: int, now: float) -> None:
+    async def _work_in(self, take: _Take, info: ServerInfo, connects: int, now: float) -> Survey:
         """Make a survey of the counts; each step is short, and the loop may turn between them."""
         await _let_others(take)
         groups, members = take.tally.groups(), take.tally.members()
@@ -169,7 +176,9 @@ class Surveyor:
         self._due, self._expires = now + interval, now + _PATIENCE * interval
         cost = ListCost(total, max(take.costs), len(take.costs), interval / self._plan.interval)
         at = time.time() - (time.monotonic() - now)
-        self._newest = Survey(at, bounded, trends, self._history.churn.unseen, folded, cost)
+        newest = Survey(at, bounded, trends, self._history.churn.unseen, folded, cost)
+        self._newest = newest
+        return newest
 
 
 class _Chooser:

@@ -38,6 +38,7 @@ class Asking:
         if not self.link.introduced:
             await self.link.introduce(info.version)
         await asyncio.sleep(0.002)
+        assert self.surveyor.is_due(self.link)
         survey = await self.surveyor.survey(self.link, self.told(info), time.monotonic() + 10)
         assert survey is not None
         return survey

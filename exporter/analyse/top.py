@@ -24,9 +24,13 @@ class StickyTop(Generic[Key]):
         self._size = size
         self._seen: dict[Key, float] = {}
         self._displaced: list[float] = []
+        self._chosen: frozenset[Key] = frozenset()
 
     def choose(self, counts: Mapping[Key, int], now: float) -> frozenset[Key]:
         """The groups that have a slot after a list with these counts, at a moment (monotonic seconds)."""
+        if len(counts) <= self._size and counts.keys() == self._seen.keys():  # the same as ever
+            self._seen = dict.fromkeys(self._seen, now)
+            return self._chosen
         seen = {key: at for key, at in self._seen.items() if at > now - KEPT_SECONDS}
         seen |= {key: now for key in seen if counts.get(key)}
         others = sorted((key for key in counts if key not in seen), key=lambda key: -counts[key])
@@ -43,5 +47,5 @@ class StickyTop(Generic[Key]):
             del seen[smallest]
             seen[key] = now
             self._displaced.append(now)
-        self._seen = seen
-        return frozenset(seen)
+        self._seen, self._chosen = seen, frozenset(seen)
+        return self._chosen

@@ -15,6 +15,10 @@ from exporter.model import State
 _FAILURE_REASONS = tuple(state for state in State if state is not State.OK)
 
 
+def _texts(watch: Watch) -> object:
+    return watch.reading and watch.reading.info.texts
+
+
 def _up(watch: Watch) -> Iterator[Row]:
     yield (), int(watch.reading is not None)
 
@@ -112,6 +116,7 @@ CATALOGUE: tuple[Family, ...] = (
         "What the target is to the exporter: exactly one state is 1. at_limit: the server refuses newcomers.",
         _state,
         ("state",),
+        depends_on=lambda watch: watch.state,
     ),
     Family(
         "redis_connection_slots_used",
@@ -125,6 +130,7 @@ CATALOGUE: tuple[Family, ...] = (
         Kind.GAUGE,
         "Effective maxclients: from INFO, else CONFIG GET, else the configured max_clients.",
         _slots_limit,
+        depends_on=lambda watch: watch.reading and watch.reading.slots.limit,
     ),
     Family(
         "redis_connection_utilization_ratio",
@@ -145,12 +151,14 @@ CATALOGUE: tuple[Family, ...] = (
         "Role, versions and mode of the server, always 1.",
         _instance_info,
         ("role", "redis_version", "valkey_version", "redis_mode"),
+        depends_on=_texts,
     ),
     Family(
         "redis_master_link_up",
         Kind.GAUGE,
         "On a replica, whether its link to the primary is up (1). INFO master_link_status, polled.",
         _master_link_up,
+        depends_on=_texts,
     ),
     Family(
         "redis_start_time_seconds",
@@ -164,6 +172,7 @@ CATALOGUE: tuple[Family, ...] = (
         "Clients served by each I/O thread; 0 is the main thread. INFO io_thread_N (Redis 8.0), polled.",
         _io_thread_clients,
         ("thread",),
+        depends_on=lambda watch: watch.reading and watch.reading.info.io_thread_clients,
     ),
     *CLIENT_FAMILIES,
     Family(
@@ -178,6 +187,7 @@ CATALOGUE: tuple[Family, ...] = (
         "Failed polls of the target by reason; the reasons are the states of redis_target_state.",
         _poll_failures,
         ("reason",),
+        depends_on=lambda watch: watch.failures,
     ),
     Family(
         "redis_connection_exporter_poll_duration_seconds",
@@ -209,5 +219,6 @@ CATALOGUE: tuple[Family, ...] = (
         "Commands that this user may not run or this server does not know; what needs them is missing.",
         _denied,
         ("command",),
+        depends_on=lambda watch: watch.reading and watch.reading.denied,
     ),
 )

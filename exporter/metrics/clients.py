@@ -123,7 +123,7 @@ CLIENT_FAMILIES: tuple[Family, ...] = (
         f"Connections by app and state; each is in one state, and all add up to the clients of {_LISTED}",
         _app_connections,
         ("app", "state"),
-        by_list=True,
+        depends_on=_survey,
     ),
     Family(
         "redis_host_connections",
@@ -131,7 +131,7 @@ CLIENT_FAMILIES: tuple[Family, ...] = (
         f"Connections by the address that they come from. {_LISTED}",
         _cut(lambda groups: groups.hosts),
         ("host",),
-        by_list=True,
+        depends_on=_survey,
     ),
     Family(
         "redis_user_connections",
@@ -139,7 +139,7 @@ CLIENT_FAMILIES: tuple[Family, ...] = (
         f"Connections by ACL user (Redis 6.0, Valkey). {_LISTED}",
         _cut(lambda groups: groups.users),
         ("user",),
-        by_list=True,
+        depends_on=_survey,
     ),
     Family(
         "redis_library_connections",
@@ -147,7 +147,7 @@ CLIENT_FAMILIES: tuple[Family, ...] = (
         f"Connections by client library and its version (Redis 7.2, Valkey). {_LISTED}",
         _libraries,
         ("library", "version"),
-        by_list=True,
+        depends_on=_survey,
     ),
     Family(
         "redis_command_connections",
@@ -155,7 +155,7 @@ CLIENT_FAMILIES: tuple[Family, ...] = (
         f"Connections by their last command; NULL never ran one. {_LISTED}",
         _cut(lambda groups: groups.commands),
         ("cmd",),
-        by_list=True,
+        depends_on=_survey,
     ),
     Family(
         "redis_db_connections",
@@ -163,14 +163,14 @@ CLIENT_FAMILIES: tuple[Family, ...] = (
         f"Connections by selected database. {_LISTED}",
         _cut(lambda groups: groups.databases),
         ("db",),
-        by_list=True,
+        depends_on=_survey,
     ),
     Family(
         "redis_nameless_connections",
         Kind.GAUGE,
         f"Connections without a name (CLIENT SETNAME). {_LISTED}",
         _number(lambda survey: survey.groups.nameless),
-        by_list=True,
+        depends_on=_survey,
     ),
     Family(
         "redis_app_connections_opened_total",
@@ -179,7 +179,7 @@ CLIENT_FAMILIES: tuple[Family, ...] = (
         "those that lived too shortly for that.",
         _trend(lambda trend: trend.opened),
         ("app",),
-        by_list=True,
+        depends_on=_survey,
     ),
     Family(
         "redis_app_connections_closed_total",
@@ -187,7 +187,7 @@ CLIENT_FAMILIES: tuple[Family, ...] = (
         "Connections of the app that a list saw and the next one did not.",
         _trend(lambda trend: trend.closed),
         ("app",),
-        by_list=True,
+        depends_on=_survey,
     ),
     Family(
         "redis_connections_unseen_total",
@@ -195,7 +195,7 @@ CLIENT_FAMILIES: tuple[Family, ...] = (
         "Connections that came and went between two lists: with redis_app_connections_opened_total and our "
         "own they make up redis_connections_received_total.",
         _number(lambda survey: survey.unseen),
-        by_list=True,
+        depends_on=_survey,
     ),
     Family(
         "redis_app_suspected_leaked_connections",
@@ -204,7 +204,7 @@ CLIENT_FAMILIES: tuple[Family, ...] = (
         "never used, commands counter stands still, or an open transaction or watch.",
         _trend(lambda trend: trend.suspected),
         ("app",),
-        by_list=True,
+        depends_on=_survey,
     ),
     Family(
         "redis_app_connections_growth_per_second",
@@ -212,7 +212,7 @@ CLIENT_FAMILIES: tuple[Family, ...] = (
         "Growth of the app's connections over the last hour, in connections per second.",
         _trend(lambda trend: trend.growth),
         ("app",),
-        by_list=True,
+        depends_on=_survey,
     ),
     Family(
         "redis_app_needed_connections_growth_per_second",
@@ -220,7 +220,7 @@ CLIENT_FAMILIES: tuple[Family, ...] = (
         "Growth of the app's connections in use over the last hour, in connections per second.",
         _trend(lambda trend: trend.busy_growth),
         ("app",),
-        by_list=True,
+        depends_on=_survey,
     ),
     Family(
         "redis_app_needed_connections_peak",
@@ -229,7 +229,7 @@ CLIENT_FAMILIES: tuple[Family, ...] = (
         "for less than a second, or commands counter moved since the list before.",
         _trend(lambda trend: trend.needed_peak),
         ("app",),
-        by_list=True,
+        depends_on=_survey,
     ),
     Family(
         "redis_app_oldest_idle_seconds",
@@ -237,7 +237,7 @@ CLIENT_FAMILIES: tuple[Family, ...] = (
         f"Longest idle time of a connection of the app. {_LISTED}",
         _app_oldest_idle,
         ("app",),
-        by_list=True,
+        depends_on=_survey,
     ),
     Family(
         "redis_app_memory_bytes",
@@ -245,21 +245,21 @@ CLIENT_FAMILIES: tuple[Family, ...] = (
         f"Memory that the server holds for the app's connections: tot-mem (Redis 6.0.9, Valkey). {_LISTED}",
         _app_memory,
         ("app",),
-        by_list=True,
+        depends_on=_survey,
     ),
     Family(
         "redis_client_idle_seconds",
         Kind.GAUGE_HISTOGRAM,
         f"Idle times of the clients that are there now. {_LISTED}",
         Distributed(_idle_seconds),
-        by_list=True,
+        depends_on=_survey,
     ),
     Family(
         "redis_client_age_seconds",
         Kind.GAUGE_HISTOGRAM,
         f"Ages of the connections that are there now. {_LISTED}",
         Distributed(_age_seconds),
-        by_list=True,
+        depends_on=_survey,
     ),
     Family(
         "redis_blocked_connections",
@@ -267,14 +267,14 @@ CLIENT_FAMILIES: tuple[Family, ...] = (
         f"Connections that wait in a blocking command, by command. {_LISTED}",
         _cut(lambda groups: groups.blocked),
         ("cmd",),
-        by_list=True,
+        depends_on=_survey,
     ),
     Family(
         "redis_blocked_longest_seconds",
         Kind.GAUGE,
         f"Longest time for which a connection waits in a blocking command by now. {_LISTED}",
         _number(lambda survey: survey.groups.blocked_longest_seconds),
-        by_list=True,
+        depends_on=_survey,
     ),
     Family(
         "redis_blocked_clients_without_timeout",
@@ -308,14 +308,14 @@ CLIENT_FAMILIES: tuple[Family, ...] = (
         Kind.GAUGE,
         "Unix time of the newest list of the clients.",
         _number(lambda survey: survey.at),
-        by_list=True,
+        depends_on=_survey,
     ),
     Family(
         "redis_connection_exporter_client_list_server_seconds",
         Kind.GAUGE,
         "Time of the server's main thread that the newest list took, all its commands together.",
         _number(lambda survey: survey.cost.total),
-        by_list=True,
+        depends_on=_survey,
     ),
     Family(
         "redis_connection_exporter_client_list_longest_command_seconds",
@@ -323,28 +323,28 @@ CLIENT_FAMILIES: tuple[Family, ...] = (
         "Time of the server's main thread that the longest command of the newest list took: so long others "
         "waited.",
         _number(lambda survey: survey.cost.longest),
-        by_list=True,
+        depends_on=_survey,
     ),
     Family(
         "redis_connection_exporter_client_list_commands",
         Kind.GAUGE,
         "Commands that the newest list took; more than 1 are batches of CLIENT LIST ID.",
         _number(lambda survey: survey.cost.commands),
-        by_list=True,
+        depends_on=_survey,
     ),
     Family(
         "redis_connection_exporter_client_list_stretch_ratio",
         Kind.GAUGE,
         "How many times longer than clients.interval the time between two lists is, to keep to the budget.",
         _number(lambda survey: survey.cost.stretch),
-        by_list=True,
+        depends_on=_survey,
     ),
     Family(
         "redis_connection_exporter_client_list_unreadable_rows",
         Kind.GAUGE,
         "Rows of the newest list that could not be read, and are counted nowhere else.",
         _number(lambda survey: survey.groups.unreadable),
-        by_list=True,
+        depends_on=_survey,
     ),
     Family(
         "redis_connection_exporter_folded_connections",
@@ -353,6 +353,6 @@ CLIENT_FAMILIES: tuple[Family, ...] = (
         "are named.",
         _folded,
         ("cut",),
-        by_list=True,
+        depends_on=_survey,
     ),
 )

@@ -11,7 +11,7 @@ from exporter.metrics.catalogue import CATALOGUE
 from exporter.metrics.negotiation import Format
 from exporter.metrics.own import OwnMetrics
 from exporter.metrics.spec import Buckets, Distributed, Family, Field, Kind
-from exporter.model import Survey, Target
+from exporter.model import Target
 
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 _COMPRESS_ASIDE_BYTES = 128 * 1024  # above it gzip takes longer than a loop may be held
@@ -59,19 +59,17 @@ class _Writer:
             for index, family in enumerate(CATALOGUE)
             if isinstance(family.source, Field)
         )
-        made = tuple(
-            (index, family) for index, family in enumerate(CATALOGUE) if not isinstance(family.source, Field)
+        self._made = tuple(
+            (index, family, family.depends_on)
+            for index, family in enumerate(CATALOGUE)
+            if not isinstance(family.source, Field)
         )
-        self._made = tuple((index, family) for index, family in made if not family.by_list)
-        self._listed = tuple((index, family) for index, family in made if family.by_list)
-        self._lines_of: tuple[Survey | None, tuple[bytes, ...]] = (None, (b"",) * len(self._listed))
+        self._written: dict[int, tuple[object, bytes]] = {}
         self._series: dict[tuple[str, tuple[str, ...]], str] = {}
 
     def cells(self, watch: Watch) -> Cells:
         cells = [b""] * len(CATALOGUE)
-        survey = None
         if watch.reading is not None:
-            survey = watch.reading.clients
             numbers = watch.reading.info.numbers
             for index, field, prefix in self._copied:
                 digits = numbers.get(field.name)
@@ -79,11 +77,15 @@ class _Writer:
                     if field.factor != 1.0:
                         digits = repr(float(digits) * field.factor).encode()
                     cells[index] = prefix + digits + b"\n"
-        for index, family in self._made:
-            cells[index] = self._lines(family, watch)
-        if survey is not self._lines_of[0]:
-            self._lines_of = survey, tuple(self._lines(family, watch) for _, family in self._listed)
-        for (index, _), lines in zip(self._listed, self._lines_of[1], strict=True):
+        for index, family, depends_on in self._made:
+            if depends_on is None:
+                cells[index] = self._lines(family, watch)
+                continue
+            seed = depends_on(watch)
+            old, lines = self._written.get(index, (self, b""))
+            if old is not seed and old != seed:
+                lines = self._lines(family, watch)
+                self._written[index] = seed, lines
             cells[index] = lines
         return tuple(cells)
 

@@ -47,8 +47,8 @@ class Distributed:
 class Family:
     """One metric: what it is called, what it means, and the function (or INFO field) that feeds it.
 
-    Every series carries `target` and that target's own labels; `labels` are those that a row adds. What is
-    fed `by_list` depends on the list of the clients alone, and is written anew only with a new one.
+    Every series carries `target` and that target's own labels; `labels` are those that a row adds. Where
+    `depends_on` says what alone the rows are made of, they are written anew only when that has changed.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Family:
     help: str
     source: Field | Rows | Distributed
     labels: tuple[str, ...] = ()
-    by_list: bool = False
+    depends_on: Callable[[Watch], object] | None = None
 
     def __post_init__(self) -> None:
         """Refuse at import what promtool or a reader would complain about."""
