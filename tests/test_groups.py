@@ -1,5 +1,7 @@
 """Rows of CLIENT LIST to counts: every cut holds every connection once."""
 
+import gc
+import weakref
 from collections import Counter
 from pathlib import Path
 
@@ -122,3 +124,17 @@ def test_captured_clients_belong_to_their_apps() -> None:
     assert groups.apps["redis-py(app_v1)"].total == 1
     assert groups.hosts == {"127.0.0.1": 11, "unix": 1}
     assert groups.blocked == {"blpop": 1}
+
+
+def test_a_list_that_was_counted_leaves_memory_at_once() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        tally = Tally(AppNames(_RULES), STALE_AFTER)
+        tally.add(*read_rows(CAPTURES[0].read_bytes()))
+        tally.groups()
+        gone = weakref.ref(tally)
+        del tally
+        assert gone() is None
+    finally:
+        gc.enable()

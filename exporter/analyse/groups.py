@@ -57,6 +57,7 @@ def state_of(flags: bytes, watch: bytes, idle: int, stale_after: float) -> Clien
     return ClientState.STALE if idle > stale_after and not in_transaction else ClientState.IDLE
 
 
+_Kind = tuple[bytes, bytes, bytes]  # flags, watch, idle
 Labels = tuple[str, str, tuple[str, str]]
 
 
@@ -145,12 +146,17 @@ class Tally:
         self, names: AppNames, stale_after: float, own_id: bytes = b"", own_address: bytes = b""
     ) -> None:
         self._names = names
-        self._stale_after = stale_after
         self._own = (0, own_id) if own_id else (1, own_address)
-        self._apps: dict[str, _App] = {}
-        self._apps_by_name = _Remembered(self._find)
-        self._apps_by_place = _Remembered(self._find_by_place)
-        self._states = _Remembered(self._judge)
+        # None of these knows the tally: a cycle would keep its ten thousand ids until a full collection.
+        self._apps = apps = _Remembered[str, _App](_App)
+
+        def find(who: tuple[bytes, bytes]) -> _App | None:
+            name = names.find(*who)[0]
+            return None if name is None else apps[name]
+
+        self._apps_by_name = _Remembered(find)
+        self._apps_by_place = _Remembered[bytes, _App](lambda place: apps[names.find_host(place)[1]])
+        self._states = _Remembered[_Kind, tuple[int, int]](lambda kind: _judge(kind, stale_after))
         self._who: Counter[tuple[bytes, bytes]] = Counter()
         self._places: Counter[bytes] = Counter()
         self._databases: Counter[bytes] = Counter()
@@ -224,26 +230,6 @@ class Tally:
             elif commands:
                 self._stale[client_id] = app, commands
 
-    def _app(self, name: str) -> _App:
-        found = self._apps.get(name)
-        if found is None:
-            found = self._apps[name] = _App(name)
-        return found
-
-    def _find(self, who: tuple[bytes, bytes]) -> _App | None:
-        name = self._names.find(*who)[0]
-        return None if name is None else self._app(name)
-
-    def _find_by_place(self, place: bytes) -> _App:
-        return self._app(self._names.find_host(place)[1])
-
-    def _judge(self, kind: tuple[bytes, bytes, bytes]) -> tuple[int, int]:
-        """The state, by its position, and the seconds idle."""
-        flags, watch, idle = kind
-        seconds = int(idle)
-        state = _POSITION[state_of(flags, watch, seconds, self._stale_after)]
-        return (_HELD if state == _IDLE and seconds > self._stale_after else state), seconds
-
     @property
     def total(self) -> int:
         """How many clients were counted."""
@@ -294,6 +280,14 @@ class Tally:
         counts[_IDLE] += held
         states = {state: count for state, count in zip(_ORDER, counts, strict=True) if count}
         return AppClients(states, app.memory if self._tells_memory else None, app.oldest_idle)
+
+
+def _judge(kind: _Kind, stale_after: float) -> tuple[int, int]:
+    """The state, by its position, and the seconds idle."""
+    flags, watch, idle = kind
+    seconds = int(idle)
+    state = _POSITION[state_of(flags, watch, seconds, stale_after)]
+    return (_HELD if state == _IDLE and seconds > stale_after else state), seconds
 
 
 def _buckets(counts: Mapping[bytes, int], bounds: Sequence[int]) -> tuple[tuple[int, ...], int]:
