@@ -25,7 +25,7 @@ from exporter.web.server import bind, serve_http
 
 # The first polls are spread by so much, so that hundreds of handshakes do not meet in one loop turn.
 _START_SPACING_SECONDS = 0.002
-_LAG_INTERVAL_SECONDS = 0.5
+_LAG_INTERVAL_SECONDS = 1.0
 _LAG_WINDOW_SECONDS = 60.0
 
 logger = logging.getLogger(NAME)

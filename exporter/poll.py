@@ -14,6 +14,7 @@ from exporter.parse import ReplyError
 from exporter.parse.info import parse_cluster_known_nodes, parse_info
 from exporter.survey import Surveyor
 
+_TICK_SECONDS = 0.001  # of uvloop's timers, which may be early by less than one
 _FIRST_WITH_LINKS, _FIRST_THAT_TELLS = (6, 0), (6, 2)
 
 
@@ -125,7 +126,7 @@ class Poller:
         chance = random.random()  # noqa: S311  no secret
         while (left := started + self.pace.gap(chance) - time.monotonic()) > 0:
             self._changed.clear()
-            alarm = asyncio.get_running_loop().call_later(left, self._changed.set)
+            alarm = asyncio.get_running_loop().call_later(left + _TICK_SECONDS, self._changed.set)
             try:
                 await self._changed.wait()
             finally:

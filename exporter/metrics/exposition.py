@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import accumulate
 
 from exporter.board import Board, Watch
@@ -47,6 +47,16 @@ def _openmetrics_lines(family: Family, lines: bytes) -> bytes:
     return lines
 
 
+class _Group:
+    """Families whose rows are made of one thing, and their lines when that was `seed`."""
+
+    def __init__(self, depends_on: Callable[[Watch], object], families: list[tuple[int, Family]]) -> None:
+        self.depends_on = depends_on
+        self.families = families
+        self.seed: object = self
+        self.lines: list[tuple[int, bytes]] = []
+
+
 class _Writer:
     """Writes one target's lines: one cell per family, in the catalogue's order, empty where it has none."""
 
@@ -59,12 +69,14 @@ class _Writer:
             for index, family in enumerate(CATALOGUE)
             if isinstance(family.source, Field)
         )
-        self._made = tuple(
-            (index, family, family.depends_on)
-            for index, family in enumerate(CATALOGUE)
-            if not isinstance(family.source, Field)
-        )
-        self._written: dict[int, tuple[object, bytes]] = {}
+        made: dict[Callable[[Watch], object] | None, list[tuple[int, Family]]] = {}
+        for index, family in enumerate(CATALOGUE):
+            if not isinstance(family.source, Field):
+                made.setdefault(family.depends_on, []).append((index, family))
+        self._always = made.pop(None, [])
+        self._sometimes = [
+            _Group(depends_on, families) for depends_on, families in made.items() if depends_on
+        ]
         self._series: dict[tuple[str, tuple[str, ...]], str] = {}
 
     def cells(self, watch: Watch) -> Cells:
@@ -77,16 +89,15 @@ class _Writer:
                     if field.factor != 1.0:
                         digits = repr(float(digits) * field.factor).encode()
                     cells[index] = prefix + digits + b"\n"
-        for index, family, depends_on in self._made:
-            if depends_on is None:
-                cells[index] = self._lines(family, watch)
-                continue
-            seed = depends_on(watch)
-            old, lines = self._written.get(index, (self, b""))
-            if old is not seed and old != seed:
-                lines = self._lines(family, watch)
-                self._written[index] = seed, lines
-            cells[index] = lines
+        for index, family in self._always:
+            cells[index] = self._lines(family, watch)
+        for group in self._sometimes:
+            seed = group.depends_on(watch)
+            if seed is not group.seed and seed != group.seed:
+                group.seed = seed
+                group.lines = [(index, self._lines(family, watch)) for index, family in group.families]
+            for index, lines in group.lines:
+                cells[index] = lines
         return tuple(cells)
 
     def _lines(self, family: Family, watch: Watch) -> bytes:

@@ -39,7 +39,7 @@ class OwnMetrics:
         )
         self.loop_lag = Gauge(
             f"{_PREFIX}event_loop_lag_seconds",
-            "Longest delay of a timer that fires every 500 ms, in the last minute.",
+            "Longest delay of a timer that fires every second, in the last minute.",
             registry=self.registry,
         )
         PlatformCollector(registry=self.registry)
