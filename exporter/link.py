@@ -222,7 +222,7 @@ class Link:
         self.introduced = False
         self.denied: frozenset[str] = frozenset()
         self.own_id = b""
-        self.connects = 0
+        self.connects = self.introductions = 0
         self._round_trip = math.inf
 
     async def info(self) -> bytes:
@@ -309,6 +309,7 @@ class Link:
     async def introduce(self, version: tuple[int, ...]) -> None:
         """Say who we are, once per connection, as far as this version knows how and this user may."""
         self.introduced = True
+        self.introductions += 1
         await self.ask_if_allowed("client|setname", "CLIENT", "SETNAME", NAME)
         found = await self.ask_if_allowed("client|id", "CLIENT", "ID")
         self.own_id = b"%d" % found if isinstance(found, int) else b""

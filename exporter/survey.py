@@ -55,7 +55,8 @@ class Surveyor:
         self._newest: Survey | None = None
         self._due = self._expires = 0.0
         self._chooser = _Chooser()
-        self._connects = 0
+        self._asked_over = 0
+        self._introductions = 0
         self._setbacks = 0
         self._over_budget = False
 
@@ -65,7 +66,7 @@ class Surveyor:
 
     def is_due(self, link: Link) -> bool:
         """Whether the next list is due over this link; over a new connection it is at once."""
-        if link.connects != self._connects:  # what was there before is no news of what is there now
+        if link.connects != self._asked_over:  # what was there before is no news of what is there now
             self._newest = None
             self._due = self._due if self._setbacks else 0.0
         return self._plan.enabled and time.monotonic() >= self._due
@@ -80,6 +81,8 @@ class Surveyor:
 
         """
         now = time.monotonic()
+        if link.connects != self._asked_over:
+            self._chooser, self._asked_over = _Chooser(), link.connects
         # As if it failed: being cut by the deadline costs the connection, and at the limit the slot.
         self._setbacks += 1
         self._due = now + min(self._plan.interval * 4**self._setbacks, _LONGEST_SETBACK_SECONDS)
@@ -91,7 +94,7 @@ class Surveyor:
         self._answered(now)
         if take is None:
             return self.newest()
-        return await self._work_in(take, info, link.connects, now)
+        return await self._work_in(take, info, link.introductions, now)
 
     def _answered(self, now: float) -> None:
         self._setbacks = 0
@@ -120,7 +123,7 @@ class Surveyor:
 
     async def _take_at_all(self, link: Link, info: ServerInfo, now: float, until: float) -> _Take | None:
         spent: list[float] = []
-        if self._chooser.prefers_batches(info, now) and link.connects == self._connects:
+        if self._chooser.prefers_batches(info, now):
             take = await self._list(link, info, self._chooser.batches(info), until)
             if take is None:
                 return None
@@ -130,7 +133,7 @@ class Surveyor:
             spent = take.costs
         take = await self._list(link, info, [()], until)
         if take is not None:
-            take.costs += spent
+            take.costs = spent + take.costs
         return take
 
     async def _list(
@@ -158,19 +161,20 @@ class Surveyor:
             take.tally.add((), cutter.dropped)
         return take
 
-    async def _work_in(self, take: _Take, info: ServerInfo, connects: int, now: float) -> Survey:
+    async def _work_in(self, take: _Take, info: ServerInfo, introductions: int, now: float) -> Survey:
         """Make a survey of the counts; each step is short, and the loop may turn between them."""
         await _let_others(take)
         groups, members = take.tally.groups(), take.tally.members()
         await _let_others(take)
         bounded, folded = self._history.bounds.bound(groups, now)
-        self._history.compare(members, info, connects - self._connects)
-        self._connects = connects
+        self._history.compare(members, info, introductions - self._introductions)
+        self._introductions = introductions
         await _let_others(take)
         trends = self._history.judge(bounded, members, now)
         await _let_others(take)
         total = sum(take.costs)
-        self._chooser.learn(info, members.apps, total, now, whole=take.whole)
+        asked = take.costs[-1] if take.whole else total
+        self._chooser.learn(info, members.apps, asked, now, whole=take.whole)
         interval = max(self._plan.interval, total / self._plan.server_time_budget)
         self._over_budget = interval > self._plan.interval
         self._due, self._expires = now + interval, now + _PATIENCE * interval

@@ -1,6 +1,7 @@
 """One list after the other: churn, leaks, trends and what INFO's counters say beside them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -58,10 +59,10 @@ class Lists:
         self.churn = Churn()
 
     def next(
-        self, apps: Mapping[int, str], received: int | None, *, ours: int = 0, restarted: bool = False
+        self, apps: Mapping[int, str], received: int | None, *, ours: int = 0, another_server: bool = False
     ) -> Churn:
         by_id = {b"%d" % client: app for client, app in apps.items()}
-        self.churn.update(by_id, str, received=received, ours=ours, restarted=restarted)
+        self.churn.update(by_id, str, received=received, ours=ours, another_server=another_server)
         return self.churn
 
 
@@ -91,11 +92,11 @@ def test_a_connection_that_came_between_info_and_the_list_is_counted_once() -> N
     assert (churn.opened["a"], churn.unseen) == (1, 0)
 
 
-def test_a_restart_closes_all_that_was_and_opens_all_that_is() -> None:
+def test_a_restart_or_failover_closes_all_that_was_and_opens_all_that_is() -> None:
     lists = Lists()
     lists.next({1: "a", 2: "b"}, 50)
-    churn = lists.next({1: "b"}, 3, restarted=True)
-    assert (dict(churn.opened), dict(churn.closed), churn.unseen) == ({"b": 1}, {"a": 1, "b": 1}, 2)
+    churn = lists.next({1: "b"}, 3, another_server=True)
+    assert (dict(churn.opened), dict(churn.closed), churn.unseen) == ({"b": 1}, {"a": 1, "b": 1}, 0)
 
 
 @pytest.mark.parametrize("received", [None, 3])
@@ -347,6 +348,19 @@ def test_a_history_sees_a_restart_by_the_uptime() -> None:
         )
         trends = history.judge(groups, counted.members(), 0)
     assert (trends["a"].opened, trends["a"].closed) == (1, 1)
+
+
+def test_a_history_sees_a_failover_behind_one_address_by_the_run_id() -> None:
+    history = History(STALE_AFTER, 2)
+    for run_id, received in (("a", 5), ("b", 90_000)):
+        counted = tally(row(1, b"a"))
+        groups, _ = history.bounds.bound(counted.groups(), 0)
+        told = replace(
+            info(uptime_in_seconds=9, total_connections_received=received), texts={"run_id": run_id}
+        )
+        history.compare(counted.members(), told, ours=0)
+        trends = history.judge(groups, counted.members(), 0)
+    assert (trends["a"].opened, trends["a"].closed, history.churn.unseen) == (1, 1, 0)
 
 
 def test_a_list_tells_the_app_of_every_client_and_which_are_quiet() -> None:

@@ -21,28 +21,33 @@ class Churn:
         self._balance = 0
 
     def update(
-        self, apps: Mapping[bytes, str], label: Label, *, received: int | None, ours: int, restarted: bool
+        self,
+        apps: Mapping[bytes, str],
+        label: Label,
+        *,
+        received: int | None,
+        ours: int,
+        another_server: bool,
     ) -> None:
         """Take the next list: the app of each client id, and INFO's total_connections_received.
 
-        `ours` is how many of those were our own since the last list. The first list only sets the start.
+        `ours` is how many of those were our own since the last list. After a restart or a failover nothing
+        that was open then is open now. The first list only sets the start.
         """
-        before = {} if restarted else self._apps
-        if self._apps is not None and before is not None:
-            came = apps.keys() - before.keys()
-            gone = self._apps if restarted else self._apps.keys() - apps.keys()
+        if self._apps is not None:
+            came = apps.keys() if another_server else apps.keys() - self._apps.keys()
+            gone = self._apps.keys() if another_server else self._apps.keys() - apps.keys()
             self.opened.update(label(apps[each]) for each in came)
             self.closed.update(label(self._apps[each]) for each in gone)
-            self._reconcile(len(came), ours, received, restarted=restarted)
+            self._reconcile(len(came) + ours, None if another_server else received)
         self._apps, self._received = apps, received
 
-    def _reconcile(self, came: int, ours: int, received: int | None, *, restarted: bool) -> None:
+    def _reconcile(self, known: int, received: int | None) -> None:
         """Find how many connections no list saw; what a list saw before INFO counted it is set off later."""
-        since = 0 if restarted else self._received
-        if received is None or since is None or received < since:  # CONFIG RESETSTAT
+        if received is None or self._received is None or received < self._received:  # CONFIG RESETSTAT
             self._balance = 0
             return
-        self._balance += received - since - came - ours
+        self._balance += received - self._received - known
         if self._balance > 0:
             self.unseen += self._balance
             self._balance = 0

@@ -14,6 +14,7 @@ IDLE_BUCKETS_SECONDS = (1, 5, 15, 60, 300, 900, 3600, 21600, 86400)
 AGE_BUCKETS_SECONDS = (1, 10, 60, 300, 900, 3600, 21600, 86400, 604800)
 
 _MAX_REMEMBERED = 20_000
+_MAX_REMEMBERED_BYTES = 1000
 
 # The first flag of these decides (networking.c, catClientInfoString). Redis 8.4 marks the two ends of a slot
 # migration with g and o, Valkey 9 with E and i, and Redis 8.0 the second link of a syncing replica with C.
@@ -75,9 +76,11 @@ class AppNames:
         if found is None:
             command, user, library, version = read_identity(identity)
             labels = clean_label(command), clean_label(user), (clean_label(library), clean_label(version))
-            if len(self._known) >= _MAX_REMEMBERED:
-                self._known.clear()
-            found = self._known[name, identity] = name_app(self._rules, name, user, library), labels
+            found = name_app(self._rules, name, user, library), labels
+            if len(name) + len(identity) <= _MAX_REMEMBERED_BYTES:  # a name may be as long as a tenant likes
+                if len(self._known) >= _MAX_REMEMBERED:
+                    self._known.clear()
+                self._known[name, identity] = found
         return found
 
     def find_host(self, place: bytes) -> tuple[str, str]:

@@ -23,19 +23,19 @@ class History:
         self._leaks = Leaks(stale_after)
         self._trends = Trends()
         self._commands: Mapping[bytes, bytes] = {}
-        self._uptime = 0
+        self._uptime, self._run_id = 0, ""
 
     def compare(self, members: Members, info: ServerInfo, ours: int) -> None:
         """Count what came and went since the last list; `ours` of it were our own connections."""
-        uptime = info.count(b"uptime_in_seconds") or 0
+        uptime, run_id = info.count(b"uptime_in_seconds") or 0, info.texts.get("run_id", "")
         self.churn.update(
             members.apps,
             self.bounds.label,
             received=info.count(b"total_connections_received"),
             ours=ours,
-            restarted=uptime < self._uptime,
+            another_server=uptime < self._uptime or run_id != self._run_id,
         )
-        self._uptime = uptime
+        self._uptime, self._run_id = uptime, run_id
 
     def judge(self, groups: ClientGroups, members: Members, now: float) -> Mapping[str, AppTrend]:
         """What is to be said of each app of the bounded groups, at a moment (monotonic)."""

@@ -10,7 +10,7 @@ from exporter.parse import ReplyError
 # 3.11.2, Debian 12's, it matches "1." with an empty rest.)
 _NUMBERS = re.compile(rb"\n([a-z][a-z0-9_]*+):([0-9]{1,20}(?:\.[0-9]{1,20})?)\r")
 _TEXTS = re.compile(
-    rb"\n(role|redis_version|valkey_version|redis_mode|server_mode|master_link_status)"
+    rb"\n(role|run_id|redis_version|valkey_version|redis_mode|server_mode|master_link_status)"
     rb":([!-~]{1,64}+)\r"
 )
 _IO_THREADS = re.compile(rb"\nio_thread_[0-9]{1,3}:clients=([0-9]{1,10}),")
