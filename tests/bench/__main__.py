@@ -52,7 +52,8 @@ def main(counts: tuple[int, ...]) -> None:
             print(f"{count} servers", flush=True)
             with fleet.servers(folder, count) as ports:
                 fleets.append(fleet.measure(folder, ports))
-    _PAGE.write_text(write(about, one, fleets, parts))
+        hanging = fleet.measure_hanging(folder)
+    _PAGE.write_text(write(about, one, fleets, hanging, parts))
     print(_PAGE.read_text())
 
 

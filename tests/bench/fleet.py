@@ -1,6 +1,9 @@
 """1, 50, 200 and 500 servers: a round of each exporter, its memory, and its start."""
 
 import contextlib
+import os
+import re
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -139,6 +142,37 @@ def _measure_peer(ports: list[int]) -> Cost:
             start=median(starts),
             series=sum(page.series for page in pages),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Hanging:
+    """Seconds that a scrape takes while one of two servers does not answer."""
+
+    ours: float
+    peer: float
+
+
+def measure_hanging(folder: Path) -> Hanging:
+    """Freeze one of two servers, and scrape; redis_exporter's scrape of it ends after 15 s."""
+    with servers(folder, 2) as ports, running_ours(folder, ports) as ours, running_peer(ports[0]) as peer:
+        eventually(lambda: _ready(ours, 2), 30)
+        with frozen(ports[1]):
+            eventually(lambda: ours.get().value("redis_up") == 1, 30)
+            took = [ours.get().seconds for _ in range(20)]
+            return Hanging(max(took), peer.get(_path(ports[1])).seconds)
+
+
+@contextlib.contextmanager
+def frozen(port: int) -> Iterator[None]:
+    """Stop a server's process for a while."""
+    with Asker(port) as asker:
+        found = re.search(rb"process_id:([0-9]+)", asker.ask("INFO server"))
+    assert found is not None
+    os.kill(int(found[1]), signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(int(found[1]), signal.SIGCONT)
 
 
 def _path(port: int) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tests.bench.fleet import Fleet
+from tests.bench.fleet import Fleet, Hanging
 from tests.bench.inside import Inside
 from tests.bench.one_server import OneServer
 
@@ -143,7 +143,16 @@ def _growth(one: Sequence[OneServer], fleets: Sequence[Fleet]) -> str:
     return text + "\n"
 
 
-def write(about: str, one: Sequence[OneServer], fleets: Sequence[Fleet], inside: Inside) -> str:
+def _hanging(hanging: Hanging) -> str:
+    return (
+        f"While one of two servers is frozen, the slowest of 20 scrapes of ours takes {_ms(hanging.ours)}, "
+        f"and redis_exporter's of that server {hanging.peer:.1f} s.\n"
+    )
+
+
+def write(
+    about: str, one: Sequence[OneServer], fleets: Sequence[Fleet], hanging: Hanging, inside: Inside
+) -> str:
     """The page."""
     return (
         "\n".join(
@@ -154,6 +163,7 @@ def write(about: str, one: Sequence[OneServer], fleets: Sequence[Fleet], inside:
                 "## Many servers, without clients\n",
                 _fleet(fleets),
                 _growth(one, fleets),
+                _hanging(hanging),
                 "## Inside\n",
                 _inside(inside, one[-1]),
             )
