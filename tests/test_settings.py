@@ -1,6 +1,7 @@
 """Settings from every source, and every fault at once with its path and what to write instead."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.model import ConfigError, RedisUrl
+from exporter.model import AppRules, ClientPlan, ConfigError, RedisUrl, Rename
 from exporter.settings import Settings, Sources, load
 from exporter.settings.kinds import (
     format_duration,
@@ -54,6 +55,36 @@ def test_flags_win_over_variables_variables_over_the_file_and_the_file_over_defa
     settings = _load(text, tmp_path, flags={"poll": {"interval": "13s"}})
     assert (settings.poll.interval, settings.poll.timeout) == (13.0, 3.0)
     assert (settings.log.level, settings.log.format) == ("error", "logfmt")
+
+
+def test_the_clients_section_reaches_the_daemon_as_a_plain_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = """\
+targets: [{url: redis://a}]
+clients:
+  interval: 30s
+  server_time_budget: 0.01
+  stale_after: 10m
+  top: 5
+  app: {from: [user, name], rename: [{match: '^Sidekiq.*', to: sidekiq}]}
+"""
+    monkeypatch.setenv("EXPORTER_CLIENTS__TOP", "7")
+    monkeypatch.setenv("EXPORTER_CLIENTS__APP__FROM", "library,host")
+    config = plain_config(_load(text, tmp_path, flags={"clients": {"interval": "20s"}}))
+    assert config.clients == ClientPlan(
+        enabled=True,
+        interval=20.0,
+        server_time_budget=0.01,
+        stale_after=600.0,
+        top=7,
+        rules=AppRules(("library", "host"), (Rename(re.compile("^Sidekiq.*"), "sidekiq"),)),
+    )
+    assert "from:" in config.shown
+
+
+def test_the_defaults_of_the_clients_section_are_those_of_the_plan() -> None:
+    assert plain_config(load(Sources(urls=("redis://a",)))).clients == ClientPlan()
 
 
 def test_urls_on_the_command_line_are_added_to_the_targets_of_the_file(tmp_path: Path) -> None:
@@ -153,6 +184,25 @@ log: {level: loud}
         ("auth: {username: someone}", "a username needs a password"),
         ("web: {telemetry_path: /a%41}", "not a path of a page: write /metrics"),
         ("unknown: 1", "unknown key"),
+        ("clients: {intervall: 5s}", "clients.intervall: unknown key: did you mean interval?"),
+        ("clients: {interval: 500ms}", "too short: write 1s or more"),
+        ("clients: {stale_after: 2}", "not a duration: write a number with its unit"),
+        ("clients: {server_time_budget: 0}", "write a number greater than 0"),
+        ("clients: {server_time_budget: 1.5}", "write a number less than or equal to 1"),
+        ("clients: {server_time_budget: much}", "write a number"),
+        ("clients: {server_time_budget: .nan}", "write a number"),
+        ("clients: {top: 0}", "write a number greater than or equal to 1"),
+        ("clients: {top: 1000}", "write a number less than or equal to 200"),
+        ("clients: {enabled: maybe}", "write true or false"),
+        ("clients: {app: {from: []}}", "write each of name, user, library and host once at most"),
+        ("clients: {app: {from: [name, name]}}", "write each of name, user, library and host once at most"),
+        ("clients: {app: {from: [pod]}}", "clients.app.from[0]: write 'name', 'user', 'library' or 'host'"),
+        ("clients: {app: {form: [name]}}", "clients.app.form: unknown key: did you mean from?"),
+        ("clients: {app: {rename: [{to: x}]}}", "clients.app.rename[0].match: is missing"),
+        ("clients: {app: {rename: [{match: '(', to: x}]}}", "not a regular expression"),
+        (r"clients: {app: {rename: [{match: a, to: '\1'}]}}", "names a group that match: does not have"),
+        ("clients: {app: {rename: [{match: a, to: ''}]}}", "is empty"),
+        ("clients: {app: {rename: {match: a, to: b}}}", "not a list"),
         ("targets: {url: redis://h}", "not a list"),
         ("targets: []", "no server to watch"),
     ],
