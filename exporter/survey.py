@@ -27,6 +27,7 @@ _DEARER = 2.0  # batches that cost more than this many whole lists are given up
 _DEAR_IN_A_ROW = 2  # one alone may be a pause of the machine
 _WHOLE_AGAIN_SECONDS = 3600.0
 _LONGEST_SETBACK_SECONDS = 600.0
+_SETBACKS_THAT_COUNT = 8
 _PATIENCE = 2.0  # intervals for which a list may be shown
 
 
@@ -37,6 +38,7 @@ class _Take:
     tally: Tally
     costs: list[float] = field(default_factory=list)
     whole: bool = True
+    by_the_server: bool = False  # the seconds are its own account
 
 
 async def _let_others(take: _Take) -> None:
@@ -84,8 +86,9 @@ class Surveyor:
         if link.connects != self._asked_over:
             self._chooser, self._asked_over = _Chooser(), link.connects
         # As if it failed: being cut by the deadline costs the connection, and at the limit the slot.
-        self._setbacks += 1
-        self._due = now + min(self._plan.interval * 4**self._setbacks, _LONGEST_SETBACK_SECONDS)
+        self._setbacks = min(self._setbacks + 1, _SETBACKS_THAT_COUNT)
+        setback = min(self._plan.interval * 4**self._setbacks, _LONGEST_SETBACK_SECONDS)
+        self._due = now + max(self._plan.interval, setback)
         try:
             take = await self._take(link, info, now, until)
         except LinkError:
@@ -107,6 +110,7 @@ class Surveyor:
         after = await self._list_seconds(link, info) if take is not None and before is not None else None
         if take is not None and before is not None and after is not None:
             waited = sum(take.costs) or 1.0
+            take.by_the_server = True
             take.costs = [cost / waited * (after - before) for cost in take.costs]
         return take
 
@@ -125,7 +129,8 @@ class Surveyor:
         spent: list[float] = []
         if self._chooser.prefers_batches(info, now):
             take = await self._list(link, info, self._chooser.batches(info), until)
-            if take is None:
+            if take is None:  # a far server answers so many commands too late; one it may answer in time
+                self._chooser.give_up_batches(now)
                 return None
             if self._chooser.complete(info, take.tally.total):
                 take.whole = False
@@ -174,9 +179,11 @@ class Surveyor:
         await _let_others(take)
         total = sum(take.costs)
         asked = take.costs[-1] if take.whole else total
-        self._chooser.learn(info, members.apps, asked, now, whole=take.whole)
+        self._chooser.learn(info, members.apps, asked / max(1, take.tally.total), now, whole=take.whole)
         interval = max(self._plan.interval, total / self._plan.server_time_budget)
-        self._over_budget = interval > self._plan.interval
+        was_over, self._over_budget = self._over_budget, interval > self._plan.interval
+        if not (was_over or take.by_the_server):  # perhaps we only waited behind another's slow command
+            interval = self._plan.interval
         self._due, self._expires = now + interval, now + _PATIENCE * interval
         cost = ListCost(total, max(take.costs), len(take.costs), interval / self._plan.interval)
         at = time.time() - (time.monotonic() - now)
@@ -223,7 +230,7 @@ class _Chooser:
         return abs(told - total) <= max(_DRIFT_AT_LEAST, _DRIFT * told)
 
     def learn(self, info: ServerInfo, ids: Iterable[bytes], cost: float, now: float, *, whole: bool) -> None:
-        """Remember who was there, and what asking for them cost."""
+        """Remember who was there, and what asking for each of them cost."""
         self._ids = sorted(ids, key=int)
         self._received = info.count(b"total_connections_received") or 0
         if whole:
@@ -231,7 +238,11 @@ class _Chooser:
             return
         self._dear = self._dear + 1 if cost > _DEARER * self._whole_cost else 0
         if self._dear >= _DEAR_IN_A_ROW:
-            self._dear, self._whole_until = 0, now + _WHOLE_AGAIN_SECONDS
+            self.give_up_batches(now)
+
+    def give_up_batches(self, now: float) -> None:
+        """Take whole lists for a while."""
+        self._dear, self._whole_until = 0, now + _WHOLE_AGAIN_SECONDS
 
     def _newcomers(self, info: ServerInfo) -> int:
         return (info.count(b"total_connections_received") or 0) - self._received

@@ -262,6 +262,14 @@ def test_a_restart_begins_the_window_anew() -> None:
     assert beats((0, 500, 900, 9), (5, 2, 3, 1), (10, 4, 5, 1)).opened_per_command == 1.0
 
 
+def test_another_server_behind_the_address_begins_the_window_anew() -> None:
+    told = info(total_connections_received=10, total_commands_processed=10, connected_clients=1)
+    more = info(total_connections_received=99, total_commands_processed=99, connected_clients=1)
+    pulse = NO_PULSE.after(replace(told, texts={"run_id": "a"}), 0)
+    assert pulse.after(replace(more, texts={"run_id": "a"}), 5).opened_per_command == 1.0
+    assert pulse.after(replace(more, texts={"run_id": "b"}), 5).opened_per_command is None
+
+
 def test_a_pulse_forgets_what_is_older_than_its_window() -> None:
     pulse = beats((0, 0, 0, 1), (WINDOW_SECONDS + 1, 10, 100, 1), (WINDOW_SECONDS + 2, 20, 110, 1))
     assert pulse.opened_per_command == 1.0
@@ -361,6 +369,21 @@ def test_a_history_sees_a_failover_behind_one_address_by_the_run_id() -> None:
         history.compare(counted.members(), told, ours=0)
         trends = history.judge(groups, counted.members(), 0)
     assert (trends["a"].opened, trends["a"].closed, history.churn.unseen) == (1, 1, 0)
+
+
+@pytest.mark.parametrize(("run_id", "suspected"), [("a", 1), ("b", 0)])
+def test_clients_of_another_server_are_not_compared_with_those_of_the_same_ids(
+    run_id: str, suspected: int
+) -> None:
+    history = History(STALE_AFTER, 2)
+    for now, each in ((0.0, "a"), (STALE_AFTER, run_id)):
+        counted = tally(row(1, b"a", age=9000, idle=400))
+        groups, _ = history.bounds.bound(counted.groups(), now)
+        # A clock that is set back makes the uptime smaller, and no other server.
+        told = replace(info(uptime_in_seconds=900 - int(now)), texts={"run_id": each})
+        history.compare(counted.members(), told, ours=0)
+        trends = history.judge(groups, counted.members(), now)
+    assert trends["a"].suspected == suspected
 
 
 def test_a_list_tells_the_app_of_every_client_and_which_are_quiet() -> None:

@@ -201,6 +201,11 @@ log: {level: loud}
         ("clients: {app: {rename: [{to: x}]}}", "clients.app.rename[0].match: is missing"),
         ("clients: {app: {rename: [{match: '(', to: x}]}}", "not a regular expression"),
         (r"clients: {app: {rename: [{match: a, to: '\1'}]}}", "names a group that match: does not have"),
+        (
+            r"clients: {app: {rename: [{match: a, to: 'corp\quebec'}]}}",
+            "to: may hold a backslash only before",
+        ),
+        (r"clients: {app: {rename: [{match: (a), to: 'a\'}]}}", "to: may hold a backslash only before"),
         ("clients: {app: {rename: [{match: a, to: ''}]}}", "is empty"),
         ("clients: {app: {rename: {match: a, to: b}}}", "not a list"),
         ("targets: {url: redis://h}", "not a list"),

@@ -1,6 +1,7 @@
 """How a real server is asked for its clients: whole lists, batches, and what they cost it."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +14,7 @@ from exporter.demo.servers import Server
 from exporter.link import Link
 from exporter.model import Access, ClientPlan, RedisUrl, ServerInfo, Survey
 from exporter.parse.info import parse_info
-from exporter.survey import Surveyor
+from exporter.survey import Surveyor, _Chooser
 from tests.conftest import StartServer, need
 from tests.crowd import crowd
 from tests.daemon import quick, running_exporter, target
@@ -189,17 +190,84 @@ def test_a_list_that_costs_more_than_the_budget_stretches_the_interval(
         clients.join(300)
         asked = lists(talk(server))
         with running_exporter(tmp_path, tree) as daemon:
-            scrape = daemon.wait_for({"orders": "ok"})
-            stretch = scrape.get("redis_connection_exporter_client_list_stretch_ratio", "orders")
-            cost = scrape.get("redis_connection_exporter_client_list_server_seconds", "orders")
-            assert stretch is not None
-            assert cost is not None
+
+            def told(name: str) -> float:
+                return daemon.scrape().get(f"redis_connection_exporter_{name}", "orders") or 0.0
+
+            # The first is dear by our clock alone, so that the second is asked of the server's own account.
+            eventually(lambda: told("client_list_stretch_ratio") > 1, 15)
+            stretch, cost = told("client_list_stretch_ratio"), told("client_list_server_seconds")
             assert stretch == pytest.approx(cost / 0.000001)
             assert stretch > 10
-            eventually(
-                lambda: (daemon.scrape().get("redis_connection_exporter_polls_total", "orders") or 0) > 3, 15
-            )
-    assert lists(talk(server)) - asked == 1
+            polls = told("polls_total")
+            eventually(lambda: told("polls_total") > polls + 3, 15)
+    assert lists(talk(server)) - asked == 2
+
+
+def test_one_list_behind_another_clients_slow_command_stretches_nothing(
+    start_server: StartServer, talk: Callable[[Server], redis.Redis]
+) -> None:
+    server = start_server("--enable-debug-command", "yes")
+
+    async def use() -> None:
+        asking = Asking(server, ClientPlan(interval=0.001, server_time_budget=0.5))
+        await asking.ask()
+        info = parse_info(await asking.link.info())
+        slow = asyncio.create_task(asyncio.to_thread(talk(server).execute_command, "DEBUG", "SLEEP", "0.3"))
+        await asyncio.sleep(0.1)
+        survey = await asking.surveyor.survey(asking.link, info, time.monotonic() + 10)
+        await slow
+        assert survey is not None
+        assert survey.cost.total > 0.1
+        assert survey.cost.stretch == 1
+        assert (await asking.ask()).cost.total < 0.1
+        asking.link.close()
+
+    asyncio.run(use())
+
+
+def test_where_batches_are_not_done_in_time_the_next_list_is_a_whole_one(start_server: StartServer) -> None:
+    server = start_server()
+
+    async def use() -> None:
+        asking = Asking(server)
+        with crowd(server.port) as clients:
+            clients.join(MANY)
+            await asking.ask()
+            info = parse_info(await asking.link.info())
+            await asking.surveyor.survey(asking.link, info, until=time.monotonic() - 1)
+            assert (await asking.ask()).cost.commands == 1
+        asking.link.close()
+
+    asyncio.run(use())
+
+
+def test_batches_that_are_dear_because_clients_have_come_are_not_given_up() -> None:
+    chooser = _Chooser()
+    for count in range(1200, 9000, 900):
+        numbers = {b"total_connections_received": b"%d" % count, b"connected_clients": b"%d" % count}
+        info = ServerInfo(numbers, {"redis_version": "7.0.15"})
+        assert count == 1200 or chooser.prefers_batches(info, count)
+        chooser.learn(info, [b"%d" % each for each in range(count)], 0.000001, count, whole=count == 1200)
+
+
+def test_a_server_that_never_answers_the_list_is_asked_ever_more_rarely_and_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def cut_by_the_deadline(*_: object) -> None:
+        raise TimeoutError
+
+    async def use(interval: float, longest: float) -> None:
+        surveyor, link = Surveyor(ClientPlan(interval=interval)), Link(Access(RedisUrl("127.0.0.1", 1)))
+        monkeypatch.setattr(surveyor, "_take_at_all", cut_by_the_deadline)
+        for _ in range(600):
+            with contextlib.suppress(TimeoutError):
+                await surveyor.survey(link, ServerInfo({}, {}), until=0)
+        wait = surveyor._due - time.monotonic()  # noqa: SLF001  nobody waits for ten minutes here
+        assert wait == pytest.approx(longest, abs=5)
+
+    asyncio.run(use(15.0, 600.0))
+    asyncio.run(use(3600.0, 3600.0))
 
 
 def test_io_threads_make_batches_dear_and_the_exporter_goes_back_to_whole_lists(

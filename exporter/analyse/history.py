@@ -20,6 +20,7 @@ class History:
     def __init__(self, stale_after: float, top: int) -> None:
         self.bounds = Bounds(top)
         self.churn = Churn()
+        self._stale_after = stale_after
         self._leaks = Leaks(stale_after)
         self._trends = Trends()
         self._commands: Mapping[bytes, bytes] = {}
@@ -28,12 +29,16 @@ class History:
     def compare(self, members: Members, info: ServerInfo, ours: int) -> None:
         """Count what came and went since the last list; `ours` of it were our own connections."""
         uptime, run_id = info.count(b"uptime_in_seconds") or 0, info.texts.get("run_id", "")
+        # A clock that is set back takes the uptime with it, so it tells only where there is no run id.
+        another_server = run_id != self._run_id or (not run_id and uptime < self._uptime)
+        if another_server:  # its ids are other clients
+            self._leaks, self._commands = Leaks(self._stale_after), {}
         self.churn.update(
             members.apps,
             self.bounds.label,
             received=info.count(b"total_connections_received"),
             ours=ours,
-            another_server=uptime < self._uptime or run_id != self._run_id,
+            another_server=another_server,
         )
         self._uptime, self._run_id = uptime, run_id
 

@@ -14,9 +14,10 @@ class Pulse:
     """Beats of one server: moment (monotonic), connections received, commands processed, clients."""
 
     beats: tuple[Beat, ...] = ()
+    run_id: str = ""
 
     def after(self, info: ServerInfo, now: float) -> "Pulse":
-        """With one more poll; counters that fell (a restart, CONFIG RESETSTAT) begin anew."""
+        """With one more poll; another server, and counters that fell (CONFIG RESETSTAT), begin anew."""
         received, commands = (
             info.count(b"total_connections_received"),
             info.count(b"total_commands_processed"),
@@ -25,9 +26,11 @@ class Pulse:
             return NO_PULSE
         clients = info.count(b"connected_clients") or 0
         last = self.beats[-1] if self.beats else (now, 0, 0, 0)
-        kept = self.beats if received >= last[1] and commands >= last[2] else ()
+        run_id = info.texts.get("run_id", "")
+        same = run_id == self.run_id and received >= last[1] and commands >= last[2]
+        kept = self.beats if same else ()
         beat = (now, received, commands, clients)
-        return Pulse((*(each for each in kept if each[0] > now - WINDOW_SECONDS), beat))
+        return Pulse((*(each for each in kept if each[0] > now - WINDOW_SECONDS), beat), run_id)
 
     @property
     def opened_per_command(self) -> float | None:

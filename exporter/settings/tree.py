@@ -168,7 +168,12 @@ class Rename(Section):
     @model_validator(mode="after")
     def _expandable(self) -> Self:
         groups = re.compile(self.match).groups
-        if any(int(number) > groups for number in re.findall(r"\\([0-9]+)", self.to)) or "\\g" in self.to:
+        if re.search(r"\\(?![1-9])", self.to):
+            raise PydanticCustomError(
+                "no_reference",
+                "to: may hold a backslash only before the number of a group of match:, as in \\1",
+            )
+        if any(int(number) > groups for number in re.findall(r"\\([0-9]+)", self.to)):
             raise PydanticCustomError(
                 "no_such_group",
                 "to: names a group that match: does not have: write ( ) around a part of match:, and \\1",
