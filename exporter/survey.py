@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from exporter.analyse.groups import AppNames, Tally
 from exporter.analyse.history import History
@@ -25,19 +25,19 @@ _DRIFT_AT_LEAST = 10
 _SPARE_IDS = 20  # the server uses some for clients of its own
 _DEARER = 2.0  # batches that cost more than this many whole lists are given up
 _DEAR_IN_A_ROW = 2  # one alone may be a pause of the machine
+_TIME_FOR_BATCHES = 0.75  # of what there is: a far server answers so many commands too late, but one in time
 _WHOLE_AGAIN_SECONDS = 3600.0
 _LONGEST_SETBACK_SECONDS = 600.0
-_SETBACKS_THAT_COUNT = 8
 _PATIENCE = 2.0  # intervals for which a list may be shown
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Take:
-    """One list as it comes in: its counts, and the server's seconds for each command that it took."""
+    """One list: its counts, and the server's seconds for each command that it took."""
 
     tally: Tally
-    costs: list[float] = field(default_factory=list)
-    whole: bool = True
+    costs: Sequence[float]
+    whole: bool
     by_the_server: bool = False  # the seconds are its own account
 
 
@@ -59,7 +59,7 @@ class Surveyor:
         self._chooser = _Chooser()
         self._asked_over = 0
         self._introductions = 0
-        self._setbacks = 0
+        self._setback = 0.0
         self._over_budget = False
 
     def newest(self) -> Survey | None:
@@ -70,7 +70,7 @@ class Surveyor:
         """Whether the next list is due over this link; over a new connection it is at once."""
         if link.connects != self._asked_over:  # what was there before is no news of what is there now
             self._newest = None
-            self._due = self._due if self._setbacks else 0.0
+            self._due = self._due if self._setback else 0.0
         return self._plan.enabled and time.monotonic() >= self._due
 
     async def survey(self, link: Link, info: ServerInfo, until: float) -> Survey | None:
@@ -86,9 +86,8 @@ class Surveyor:
         if link.connects != self._asked_over:
             self._chooser, self._asked_over = _Chooser(), link.connects
         # As if it failed: being cut by the deadline costs the connection, and at the limit the slot.
-        self._setbacks = min(self._setbacks + 1, _SETBACKS_THAT_COUNT)
-        setback = min(self._plan.interval * 4**self._setbacks, _LONGEST_SETBACK_SECONDS)
-        self._due = now + max(self._plan.interval, setback)
+        self._setback = min(4 * (self._setback or self._plan.interval), _LONGEST_SETBACK_SECONDS)
+        self._due = now + max(self._plan.interval, self._setback)
         try:
             take = await self._take(link, info, now, until)
         except LinkError:
@@ -100,7 +99,7 @@ class Surveyor:
         return await self._work_in(take, info, link.introductions, now)
 
     def _answered(self, now: float) -> None:
-        self._setbacks = 0
+        self._setback = 0.0
         self._due = now + self._plan.interval
 
     async def _take(self, link: Link, info: ServerInfo, now: float, until: float) -> _Take | None:
@@ -108,11 +107,10 @@ class Surveyor:
         before = await self._list_seconds(link, info)
         take = await self._take_at_all(link, info, now, until)
         after = await self._list_seconds(link, info) if take is not None and before is not None else None
-        if take is not None and before is not None and after is not None:
-            waited = sum(take.costs) or 1.0
-            take.by_the_server = True
-            take.costs = [cost / waited * (after - before) for cost in take.costs]
-        return take
+        if take is None or before is None or after is None:
+            return take
+        share = (after - before) / (sum(take.costs) or 1.0)
+        return replace(take, costs=[cost * share for cost in take.costs], by_the_server=True)
 
     async def _list_seconds(self, link: Link, info: ServerInfo) -> float | None:
         """The server's own account of its time for lists, where that matters.
@@ -126,33 +124,35 @@ class Surveyor:
         return parse_list_seconds(reply) if isinstance(reply, bytes) else None
 
     async def _take_at_all(self, link: Link, info: ServerInfo, now: float, until: float) -> _Take | None:
-        spent: list[float] = []
+        costs: list[float] = []
         if self._chooser.prefers_batches(info, now):
-            take = await self._list(link, info, self._chooser.batches(info), until)
-            if take is None:  # a far server answers so many commands too late; one it may answer in time
-                self._chooser.give_up_batches(now)
-                return None
-            if self._chooser.complete(info, take.tally.total):
-                take.whole = False
-                return take
-            spent = take.costs
-        take = await self._list(link, info, [()], until)
-        if take is not None:
-            take.costs = spent + take.costs
-        return take
+            by = now + _TIME_FOR_BATCHES * (until - now)
+            tally = await self._list(link, info, self._chooser.batches(info), by, costs)
+            if tally is None:
+                self._chooser.count_dear(now)
+            elif self._chooser.complete(info, tally.total):
+                return _Take(tally, costs, whole=False)
+        tally = await self._list(link, info, [()], until, costs)
+        return _Take(tally, costs, whole=True) if tally is not None else None
 
     async def _list(
-        self, link: Link, info: ServerInfo, batches: Iterable[tuple[bytes, ...]], until: float
-    ) -> _Take | None:
+        self,
+        link: Link,
+        info: ServerInfo,
+        batches: Iterable[tuple[bytes, ...]],
+        until: float,
+        costs: list[float],
+    ) -> Tally | None:
+        """Count the clients of all batches, and add what each cost; None where that cannot be done."""
         without_us = (b"SKIPME", b"YES") if info.valkey_version >= _FIRST_THAT_SKIPS_US else ()
-        take = _Take(Tally(self._names, self._plan.stale_after, link.own_id, link.own_address))
+        tally = Tally(self._names, self._plan.stale_after, link.own_id, link.own_address)
         for ids in batches:
             cutter = RowCutter()
 
             def feed(piece: bytes, cutter: RowCutter = cutter) -> None:
                 rows = cutter.cut(piece)
                 if rows:
-                    take.tally.add(*read_rows(rows))
+                    tally.add(*read_rows(rows))
 
             command = (b"CLIENT", b"LIST", *without_us, *((b"ID", *ids) if ids else ()))
             if time.monotonic() > until:
@@ -160,11 +160,11 @@ class Surveyor:
             cost = await link.stream_if_allowed(feed, LIST_COMMAND, *command)
             if cost is None:
                 return None
-            take.costs.append(cost)
+            costs.append(cost)
             if rest := cutter.end():
-                take.tally.add(*read_rows(rest))
-            take.tally.add((), cutter.dropped)
-        return take
+                tally.add(*read_rows(rest))
+            tally.add((), cutter.dropped)
+        return tally
 
     async def _work_in(self, take: _Take, info: ServerInfo, introductions: int, now: float) -> Survey:
         """Make a survey of the counts; each step is short, and the loop may turn between them."""
@@ -179,7 +179,7 @@ class Surveyor:
         await _let_others(take)
         total = sum(take.costs)
         asked = take.costs[-1] if take.whole else total
-        self._chooser.learn(info, members.apps, asked / max(1, take.tally.total), now, whole=take.whole)
+        self._chooser.learn(info, members.apps, asked, now, whole=take.whole)
         interval = max(self._plan.interval, total / self._plan.server_time_budget)
         was_over, self._over_budget = self._over_budget, interval > self._plan.interval
         if not (was_over or take.by_the_server):  # perhaps we only waited behind another's slow command
@@ -230,19 +230,22 @@ class _Chooser:
         return abs(told - total) <= max(_DRIFT_AT_LEAST, _DRIFT * told)
 
     def learn(self, info: ServerInfo, ids: Iterable[bytes], cost: float, now: float, *, whole: bool) -> None:
-        """Remember who was there, and what asking for each of them cost."""
+        """Remember who was there, and what asking for each of them cost; `cost` is that of all together."""
         self._ids = sorted(ids, key=int)
         self._received = info.count(b"total_connections_received") or 0
+        each = cost / max(1, len(self._ids))
         if whole:
-            self._whole_cost = cost
-            return
-        self._dear = self._dear + 1 if cost > _DEARER * self._whole_cost else 0
-        if self._dear >= _DEAR_IN_A_ROW:
-            self.give_up_batches(now)
+            self._whole_cost = each
+        elif each > _DEARER * self._whole_cost:
+            self.count_dear(now)
+        else:
+            self._dear = 0
 
-    def give_up_batches(self, now: float) -> None:
-        """Take whole lists for a while."""
-        self._dear, self._whole_until = 0, now + _WHOLE_AGAIN_SECONDS
+    def count_dear(self, now: float) -> None:
+        """Batches were too dear, or not done in time: after two such lists in a row take whole ones."""
+        self._dear += 1
+        if self._dear >= _DEAR_IN_A_ROW:
+            self._dear, self._whole_until = 0, now + _WHOLE_AGAIN_SECONDS
 
     def _newcomers(self, info: ServerInfo) -> int:
         return (info.count(b"total_connections_received") or 0) - self._received

@@ -159,7 +159,7 @@ def test_valkey_leaves_us_out_by_itself_where_we_may_not_ask_for_our_id(
     asyncio.run(use())
 
 
-def test_a_restarted_server_is_asked_for_a_whole_list_again(start_server: StartServer) -> None:
+def test_over_a_new_connection_a_whole_list_is_asked_for_again(start_server: StartServer) -> None:
     server = start_server()
 
     async def use() -> None:
@@ -226,7 +226,9 @@ def test_one_list_behind_another_clients_slow_command_stretches_nothing(
     asyncio.run(use())
 
 
-def test_where_batches_are_not_done_in_time_the_next_list_is_a_whole_one(start_server: StartServer) -> None:
+def test_where_batches_are_not_done_in_time_a_whole_list_is_taken_at_once(
+    start_server: StartServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server = start_server()
 
     async def use() -> None:
@@ -234,9 +236,12 @@ def test_where_batches_are_not_done_in_time_the_next_list_is_a_whole_one(start_s
         with crowd(server.port) as clients:
             clients.join(MANY)
             await asking.ask()
-            info = parse_info(await asking.link.info())
-            await asking.surveyor.survey(asking.link, info, until=time.monotonic() - 1)
-            assert (await asking.ask()).cost.commands == 1
+            monkeypatch.setattr("exporter.survey._TIME_FOR_BATCHES", -1)
+            for _ in range(2):
+                late = await asking.ask()
+                assert (late.groups.total, late.cost.commands) == (MANY, 1)
+            monkeypatch.undo()
+            assert (await asking.ask()).cost.commands == 1  # and for an hour nobody tries again
         asking.link.close()
 
     asyncio.run(use())
@@ -248,7 +253,8 @@ def test_batches_that_are_dear_because_clients_have_come_are_not_given_up() -> N
         numbers = {b"total_connections_received": b"%d" % count, b"connected_clients": b"%d" % count}
         info = ServerInfo(numbers, {"redis_version": "7.0.15"})
         assert count == 1200 or chooser.prefers_batches(info, count)
-        chooser.learn(info, [b"%d" % each for each in range(count)], 0.000001, count, whole=count == 1200)
+        ids = [b"%d" % each for each in range(count)]
+        chooser.learn(info, ids, 0.000001 * count, count, whole=count == 1200)
 
 
 def test_a_server_that_never_answers_the_list_is_asked_ever_more_rarely_and_for_ever(
