@@ -15,7 +15,7 @@ help:
 	@echo "make bench   beside redis_exporter on the same servers, into docs/benchmarks.md"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make format  format and fix what can be fixed"
-	@echo "make docs    write docs/metrics.md and docs/configuration.md anew"
+	@echo "make docs    write anew what is generated: docs/metrics.md, docs/configuration.md, alerts/alerts.yml"
 	@echo "make lock    resolve the dependencies anew into requirements/"
 
 $(BIN)/python:
@@ -56,6 +56,7 @@ format: $(VENV)/installed-dev
 
 docs: $(VENV)/installed-dev
 	$(BIN)/python -m docs.generate
+	$(BIN)/python -m alerts.generate
 
 RESOLVE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
