@@ -61,9 +61,6 @@ SHARE, DURATION = "{{ $value | humanizePercentage }}", "{{ $value | humanizeDura
 STATE = _of_target("max by (state) (redis_target_state{%s}) == 1", STATE_LABEL)
 USED = _of_target("target:redis_connection_slots_used:last{%s}", "{{ .Value }}")
 LIMIT = _of_target("target:redis_connection_slots_limit:last{%s}", "{{ .Value }}")
-USED_SHARE = _of_target(
-    "target:redis_connection_utilization_ratio:max{%s}", "{{ .Value | humanizePercentage }}"
-)
 DENIED = _of_target(
     "max by (command) (redis_connection_exporter_command_denied{%s})", " {{ .Labels.command }}"
 )
@@ -79,11 +76,11 @@ STALE = _top("redis_app_connections{%s, state='stale'}", "app", "{{ .Value }}")
 OPENERS = _top("app:redis_app_connections_opened:rate5m{%s}", "app", "{{ .Value | humanize }}")
 MEMORY = _top("redis_app_memory_bytes{%s}", "app", "{{ .Value | humanize1024 }}B")
 _SUSPECTED = (
-    '{{ range printf "app:redis_app_suspected_leaked_connections:max{job=%q, target=%q, app=%q} > 0"'
+    '{{ range printf "app:redis_app_suspected_leaked_connections:last{job=%q, target=%q, app=%q} > 0"'
     " $labels.job $labels.target $app.Labels.app | query }} ({{ .Value }} suspected leaked){{ end }}"
 )
 HOLDERS = (
-    'Held by{{ range $i, $app := printf "sort_desc(topk(5, app:redis_app_connections:last{job=%q, target=%q}))"'
+    'Held by{{ range $i, $app := printf "sort_desc(topk(5, app:redis_app_connections:last{job=%q, target=%q} > 0))"'
     " $labels.job $labels.target | query }}{{ if $i }},{{ end }} {{ $app.Labels.app }} {{ $app.Value }}"
     + _SUSPECTED
     + "{{ else }} apps that no list has named{{ end }}."
@@ -112,6 +109,8 @@ def in_state(states: str) -> str:
     return f'{of_any(f"""redis_target_state{{state=~"{states}"}}""", "state")} == 1\nunless target:redis_up:max == 1'
 
 
+# Who says that an exporter is gone mutes the other pages, so these must not resolve before that is said.
+_ABSENT, _UNTIL_ABSENT = "3m", "5m"
 _FULL_ENOUGH = f"target:redis_connection_utilization_ratio:max > {threshold('utilization_watch')}"
 
 
@@ -161,6 +160,7 @@ def _unobservable(severity: str, states: str) -> Alert:
         "runs and holds everybody. loading: it reads its data and serves nobody. protocol: it does not speak Redis. "
         "unknown: something else, see the exporter's log.",
         wait="5m",
+        keep=_UNTIL_ABSENT,
     )
 
 
@@ -173,7 +173,7 @@ def _near_limit(severity: str, wait: str) -> Alert:
         f"{TARGET} had {SHARE} of its {LIMIT} connections in use at the peak of the last minute that was seen. "
         f"State:{STATE}.",
         wait=wait,
-        keep="5m",
+        keep=_UNTIL_ABSENT,
     )
 
 
@@ -189,7 +189,7 @@ def _exporter_absent(severity: str, expr: str) -> Alert:
         "rules. More than half full when last seen:"
         '{{ range query "sort_desc(topk(5, target:redis_connection_utilization_ratio:last > 0.5))" }}'
         " {{ .Labels.target }} {{ .Value | humanizePercentage }}{{ else }} none{{ end }}.",
-        wait="3m",
+        wait=_ABSENT,
         board=FLEET_BOARD,
     )
 
@@ -204,6 +204,7 @@ GROUPS = {
             "A Redis server cannot be reached.",
             f"{TARGET} cannot be reached:{STATE}.\nWhen it was last seen, {USED} of {LIMIT} connections were in use.",
             wait="2m",
+            keep=_UNTIL_ABSENT,
         ),
         _unobservable("warning", "auth|tls|noperm|protocol|unknown"),
         _unobservable("critical", "busy|loading"),  # these hold up the applications too
@@ -218,17 +219,17 @@ GROUPS = {
             of_any('redis_target_state{state="at_limit"}', "state") + " == 1\n"
             "or target:redis_connection_utilization_ratio:peak >= 1",
             "A Redis server refuses new connections.",
-            f"{TARGET} refuses newcomers: {USED} of {LIMIT} connections are in use.",
+            f"{TARGET} refuses newcomers, or did so within the last minute: {USED} of {LIMIT} connections are in use. State:{STATE}.",
             wait="0s",
-            keep="1m",
+            keep=_UNTIL_ABSENT,
         ),
         Alert(
             "RedisConnectionsRejected",
             "warning",
             of_any('increase(redis_rejected_connections_total{target!=""}[5m])') + " > 0",
             "A Redis server has rejected connections.",
-            f'{TARGET} has rejected {{{{ printf "%.0f" $value }}}} connections in 5 minutes, with {USED_SHARE} of its '
-            "connections in use now.",
+            f'{TARGET} has rejected {{{{ printf "%.0f" $value }}}} connections in 5 minutes; {USED} of {LIMIT} '
+            "are in use.",
             wait="0s",
         ),
         Alert(
@@ -269,7 +270,7 @@ GROUPS = {
             "warning",
             f'app:redis_app_connections:share{{app!="other"}} > {threshold("app_share")}\nand ignoring (app) {_FULL_ENOUGH}',
             "One app holds most connections of a Redis server that fills up.",
-            f"{APP} holds {SHARE} of the clients of {TARGET}, which has {USED_SHARE} of its connections in use.",
+            f"{APP} holds {SHARE} of the clients of {TARGET}; {USED} of {LIMIT} connections are in use.",
             wait="10m",
             keep="10m",
             board=APP_BOARD,
@@ -279,7 +280,7 @@ GROUPS = {
             "warning",
             f"target:redis_app_connections:stale_share > {threshold('stale_share')}\nand {_FULL_ENOUGH}",
             "Most connections of a Redis server that fills up are idle for long.",
-            f"{SHARE} of the clients of {TARGET} are stale, and {USED_SHARE} of its connections are in use. "
+            f"{SHARE} of the clients of {TARGET} are stale; {USED} of {LIMIT} connections are in use. "
             f"Stale connections by app:{STALE}.",
             wait="15m",
             keep="15m",
@@ -291,7 +292,7 @@ GROUPS = {
             "unless app:redis_app_connections:growth_per_second < 0",
             "An app probably leaks connections to a Redis server.",
             f"{APP} has {{{{ $value }}}} connections to {TARGET} that it will probably not use again, and its number "
-            f"of connections does not fall; {USED_SHARE} of the server's connections are in use.",
+            f"of connections does not fall; {USED} of {LIMIT} connections of the server are in use.",
             wait="10m",
             keep="30m",
             board=APP_BOARD,

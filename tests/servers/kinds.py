@@ -8,7 +8,7 @@ from pathlib import Path
 CACHE = (
     Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "redis-connection-exporter" / "servers"
 )
-DEBIAN_13 = CACHE / "debian-13"
+DEBIAN_13, DEBIAN_14 = CACHE / "debian-13", CACHE / "debian-14"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +24,24 @@ class ServerKind:
         return all(Path(word).exists() for word in self.command if word.startswith("/"))
 
 
-def _debian_13(program: str) -> tuple[str, ...]:
-    """Run a program of the unpacked release with its own libraries, which needs neither root nor chroot."""
-    loader = DEBIAN_13 / "usr/lib64/ld-linux-x86-64.so.2"
-    libraries = DEBIAN_13 / "usr/lib/x86_64-linux-gnu"
-    return str(loader), "--library-path", str(libraries), str(DEBIAN_13 / "usr/bin" / program)
+def _of_release(root: Path, program: str) -> tuple[str, ...]:
+    """Run a program of an unpacked release with its own libraries, which needs neither root nor chroot."""
+    loader, libraries = root / "usr/lib64/ld-linux-x86-64.so.2", root / "usr/lib/x86_64-linux-gnu"
+    return str(loader), "--library-path", str(libraries), str(root / "usr/bin" / program)
 
 
 KINDS = (
     ServerKind("pypi-redis-5.0", (str(CACHE / "redis-5.0" / "redis-server"),), tls=False),
     ServerKind("pypi-redis-6.2", (str(CACHE / "redis-6.2" / "redis-server"),), tls=False),
     ServerKind("system-redis", (shutil.which("redis-server") or "/not-installed/redis-server",), tls=True),
-    ServerKind("debian13-redis", _debian_13("redis-server"), tls=True),
-    ServerKind("debian13-valkey", _debian_13("valkey-server"), tls=True),
+    ServerKind("debian13-redis", _of_release(DEBIAN_13, "redis-server"), tls=True),
+    ServerKind("debian13-valkey", _of_release(DEBIAN_13, "valkey-server"), tls=True),
 )
 OLDEST = KINDS[0]
 SYSTEM = KINDS[2]
+
+# The oldest and the newest Prometheus that must understand our rules.
+PROMTOOLS = {
+    "2.42": (shutil.which("promtool") or "/not-installed/promtool",),
+    "3": _of_release(DEBIAN_14, "promtool"),
+}
