@@ -64,7 +64,7 @@ LIMIT = _of_target("target:redis_connection_slots_limit:last{%s}", "{{ .Value }}
 DENIED = _of_target(
     "max by (command) (redis_connection_exporter_command_denied{%s})", " {{ .Labels.command }}"
 )
-OPENED = _of_target("target:redis_connections_received:rate5m{%s}", "{{ .Value | humanize }}")
+OPENED = _of_target("target:redis_connections_received:rate5m{%s}", '{{ printf "%.1f" .Value }}')
 LIFETIME = _of_target(
     "max by (target) (redis_connection_mean_lifetime_seconds{%s})", "{{ .Value | humanizeDuration }}"
 )
@@ -73,7 +73,7 @@ LONGEST_WAIT = _of_target(
 )
 BLOCKED = _top("redis_blocked_connections{%s}", "cmd", "{{ .Value }}")
 STALE = _top("redis_app_connections{%s, state='stale'}", "app", "{{ .Value }}")
-OPENERS = _top("app:redis_app_connections_opened:rate5m{%s}", "app", "{{ .Value | humanize }}")
+OPENERS = _top("app:redis_app_connections_opened:rate5m{%s}", "app", '{{ printf "%.1f" .Value }}')
 MEMORY = _top("redis_app_memory_bytes{%s}", "app", "{{ .Value | humanize1024 }}B")
 _SUSPECTED = (
     '{{ range printf "app:redis_app_suspected_leaked_connections:last{job=%q, target=%q, app=%q} > 0"'
@@ -303,7 +303,7 @@ GROUPS = {
             of_any("redis_connections_opened_per_command") + f" > {threshold('opened_per_command')}\n"
             f"and target:redis_connections_received:rate5m > {threshold('opened_per_second')}",
             "A client connects to a Redis server anew instead of using a pool.",
-            f"On {TARGET} {{{{ $value | humanize }}}} connections are opened for each command, {OPENED} per second; a "
+            f'On {TARGET} {{{{ printf "%.2f" $value }}}} connections are opened for each command, {OPENED} per second; a '
             f"connection lives {LIFETIME}. Opened per second, by app:{OPENERS}.",
             wait="10m",
             keep="10m",
