@@ -351,6 +351,18 @@ GROUPS = {
         ),
         _exporter_absent("warning", "redis_connection:exporter:up == 0"),
         Alert(
+            "RedisConnectionExporterTargetsLost",
+            "critical",
+            "count by (job) (last_over_time(target:redis_up:max[1h]) unless target:redis_up:max) > 0\n"
+            "and on (job) redis_connection:exporter:up == 0",
+            "An exporter of Redis connections is gone, and nobody watches its servers.",
+            "Servers watched by nobody since an exporter of job {{ $labels.job }} is gone: {{ $value }}. Fullest when last seen:"
+            '{{ range printf "sort_desc(topk(5, target:redis_connection_utilization_ratio:last{job=%q} unless target:redis_connection_utilization_ratio:peak))" $labels.job | query }}'
+            " {{ .Labels.target }} {{ .Value | humanizePercentage }}{{ else }} unknown{{ end }}.",
+            wait=_ABSENT,
+            board=FLEET_BOARD,
+        ),
+        Alert(
             "RedisConnectionExporterPollsStale",
             "warning",
             f"time() - {of_any('redis_connection_exporter_last_poll_timestamp_seconds')} > {threshold('poll_age_seconds')}",

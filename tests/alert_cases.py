@@ -550,6 +550,42 @@ CASES = [
             ),
         },
     ),
+    Case(
+        "one of several exporters that share the servers cannot be scraped",
+        "RedisConnectionExporterTargetsLost",
+        until_cut_off(slots(85) | {"redis_up": 1})
+        | {
+            "up{target=''}": "1x8 0x100",
+            "up{target='',instance='second'}": 1,
+            'redis_up{target="baskets",instance="second"}': 1,
+        },
+        {
+            "5m": (),
+            "5m15s": (
+                Fires(
+                    "Servers watched by nobody since an exporter of job redis-connections is gone: 1. "
+                    "Fullest when last seen: orders 85%.",
+                    "critical",
+                    target=None,
+                ),
+            ),
+        },
+    ),
+    quiet(
+        "another exporter watches the same servers",
+        "RedisConnectionExporterTargetsLost",
+        until_cut_off({"redis_up": 1})
+        | {
+            "up{target=''}": "1x8 0x100",
+            "up{target='',instance='second'}": 1,
+            'redis_up{instance="second"}': 1,
+        },
+    ),
+    quiet(
+        "a target that was taken out of the configuration",
+        "RedisConnectionExporterTargetsLost",
+        until_cut_off({"redis_up": 1}) | {"up{target=''}": 1},
+    ),
     quiet("the exporter is there", "RedisConnectionExporterAbsent", OK | {"up{target=''}": 1}),
     Case(
         "no poll for longer than two minutes",
