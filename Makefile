@@ -15,7 +15,7 @@ help:
 	@echo "make bench   beside redis_exporter on the same servers, into docs/benchmarks.md"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make format  format and fix what can be fixed"
-	@echo "make docs    write anew what is generated: docs/metrics.md, docs/configuration.md, alerts/alerts.yml"
+	@echo "make docs    write anew what is generated: docs/metrics.md, docs/configuration.md, alerts/alerts.yml, the chart"
 	@echo "make lock    resolve the dependencies anew into requirements/"
 
 $(BIN)/python:
@@ -34,6 +34,7 @@ demo: $(VENV)/installed-$(DEMO_REQUIREMENTS)
 test: $(VENV)/installed-dev
 	@tests/system-packages tests
 	$(BIN)/python -m tests.servers.fetch
+	$(BIN)/python -m tests.charts.fetch
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
 bench: $(VENV)/installed-dev
@@ -57,6 +58,7 @@ format: $(VENV)/installed-dev
 docs: $(VENV)/installed-dev
 	$(BIN)/python -m docs.generate
 	$(BIN)/python -m alerts.generate
+	$(BIN)/python -m helm.generate
 
 RESOLVE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate

@@ -1,0 +1,1 @@
+"""The Helm chart, and what makes the generated parts of it."""

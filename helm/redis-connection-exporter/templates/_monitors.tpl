@@ -1,0 +1,60 @@
+{{/*
+How Prometheus scrapes: what the endpoint of a ServiceMonitor and of a PodMonitor have in common. `of` is the
+section of the values. The job has one name, whatever the release is called: the rules know the exporter by it.
+*/}}
+{{- define "redis-connection-exporter.jobName" -}}
+redis-connections
+{{- end }}
+
+{{- define "redis-connection-exporter.endpoint" -}}
+port: http
+path: {{ .root.Values.config.web.telemetry_path }}
+{{- with .of }}
+{{- with .interval }}
+interval: {{ . }}
+{{- end }}
+{{- if .honorLabels }}
+honorLabels: true
+{{- end }}
+relabelings:
+  - {targetLabel: job, replacement: {{ include "redis-connection-exporter.jobName" . }}}
+  {{- if gt (int $.root.Values.shards) 1 }}
+  # So that a shard that is down is not hidden by those that are up.
+  - {sourceLabels: [__meta_kubernetes_pod_label_redis_connection_exporter_shard], targetLabel: exporter_shard}
+  {{- end }}
+  {{- with .relabelings }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{ include "redis-connection-exporter.scrape" . }}
+{{- end }}
+{{- end }}
+
+{{- define "redis-connection-exporter.scrape" -}}
+scheme: {{ .scheme }}
+{{- with .scrapeTimeout }}
+scrapeTimeout: {{ . }}
+{{- end }}
+{{- with .tlsConfig }}
+tlsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .basicAuth }}
+basicAuth:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .metricRelabelings }}
+metricRelabelings:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Two ways of scraping at once would count every server twice. */}}
+{{- define "redis-connection-exporter.onlyMonitor" -}}
+{{- $enabled := list }}
+{{- range $kind := list "serviceMonitor" "podMonitor" "scrapeConfig" }}
+{{- if (get $.Values $kind).enabled }}{{ $enabled = append $enabled $kind }}{{ end }}
+{{- end }}
+{{- if gt (len $enabled) 1 }}
+{{- fail (printf "%s are enabled: each scrapes everything, write enabled: true for one of them" (join " and " $enabled)) }}
+{{- end }}
+{{- end }}
