@@ -42,6 +42,7 @@ _SPECIAL: Mapping[str, Schema] = {
     "dnsPolicy": _one_of("", "ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"),
     "command": _TEXTS,
     "extraArgs": _TEXTS,
+    "jobName": {"type": "string", "pattern": "redis-connection"},
     "service.type": _one_of("ClusterIP", "NodePort", "LoadBalancer"),
     "service.port": {"type": "integer", "minimum": 1, "maximum": 65535},
     "service.ipFamilyPolicy": _one_of("", "SingleStack", "PreferDualStack", "RequireDualStack"),

@@ -272,13 +272,3 @@ def test_each_shard_is_asked_for_its_own_targets() -> None:
     services = [each["metadata"]["name"] for each in of_kind(objects, "Service")[1:]]
     assert urls == [f"https://{name}.monitoring.svc:10051/sd" for name in services]
     assert len(urls) == 3
-
-
-def test_a_shard_that_is_down_is_told_from_those_that_are_up() -> None:
-    def labels(shards: int) -> set[str]:
-        values = {"targets": [ORDERS], "shards": shards, "serviceMonitor": {"enabled": True}}
-        (endpoint,) = the(rendered(values), "ServiceMonitor")["spec"]["endpoints"]
-        return {each["targetLabel"] for each in endpoint["relabelings"]}
-
-    assert labels(1) == {"job"}
-    assert labels(2) == {"job", "exporter_shard"}

@@ -137,10 +137,17 @@ def test_every_file_that_the_exporter_reads_is_mounted(example: Path) -> None:
             FILES + item["path"] for source in sources for each in source.values() for item in each["items"]
         }
         assert {path for path in named if path.startswith(FILES)} == provided
-        assert all(any(path.startswith(f"{mount}/") for mount in mounts | {FILES[:-1]}) for path in named)
+        assert all(any(path.startswith(f"{mount}/") for mount in mounts) for path in named)
         assert all(each["optional"] for source in sources for each in source.values())
         # A path may stand in a volume once.
         assert len(provided) == sum(len(each["items"]) for source in sources for each in source.values())
+
+
+@every_example
+def test_the_exporter_is_told_where_its_file_is_mounted(example: Path) -> None:
+    for pod in pods(rendered_example(example)):
+        (mount,) = (each for each in container(pod)["volumeMounts"] if each["name"] == "config")
+        assert container(pod)["args"][0] == f"--config.file={mount['mountPath']}/exporter.yaml"
 
 
 def test_a_password_comes_from_its_secret_as_a_file() -> None:
@@ -166,7 +173,9 @@ def test_a_password_comes_from_its_secret_as_a_file() -> None:
     }
 
 
-@pytest.mark.parametrize("example", [path for path in EXAMPLES if "existing" not in path.stem], ids=str)
+@pytest.mark.parametrize(
+    "example", [path for path in EXAMPLES if "existing" not in path.stem], ids=lambda path: path.stem
+)
 def test_selectors_find_what_they_mean_and_nothing_else(example: Path) -> None:
     objects = rendered_example(example)
     shards = of_kind(objects, "Deployment")
@@ -248,6 +257,16 @@ def test_a_long_name_leaves_room_for_what_is_appended() -> None:
     }
     for each in rendered(values):
         assert len(each["metadata"]["name"]) <= 63
+
+
+def test_the_chart_can_be_a_part_of_another(tmp_path: Path) -> None:
+    shutil.copytree(CHART, tmp_path / "charts" / CHART.name)
+    (tmp_path / "Chart.yaml").write_text("{apiVersion: v2, name: shop, version: 1.0.0}")
+    values = {CHART.name: {"targets": [ORDERS]}, "global": {"imageRegistry": "m.example", "ours": {"a": 1}}}
+    objects = rendered(values, chart=tmp_path)
+    (pod,) = pods(objects)
+    assert container(pod)["image"] == f"m.example/redis-connection-exporter:{__version__}"
+    assert the(objects, "Service")["metadata"]["name"] == f"{RELEASE}-redis-connection-exporter"
 
 
 def test_an_image_is_named_by_registry_tag_or_digest() -> None:

@@ -162,6 +162,7 @@ def test_a_typo_is_refused_wherever_it_stands() -> None:
         ({"image": {"tag": 1.0}}, "/image/tag"),
         ({"image": {"pullPolicy": "Sometimes"}}, "/image/pullPolicy"),
         ({"service": {"port": 100_000}}, "/service/port"),
+        ({"jobName": "redis"}, "/jobName"),
         ({"podAnnotations": {"a": True}}, "/podAnnotations/a"),
         ({"targets": {"orders": "redis://orders"}}, "/targets"),
         ({"targets": [{"name": "orders"}]}, "/targets/0"),
@@ -208,6 +209,7 @@ SECRET = "hunter2-in-clear"
             {"targets": [ORDERS | {"tls": {"caSecret": {"name": "x"}, "caConfigMap": {"name": "x"}}}]},
             "targets[0].tls: write caSecret or caConfigMap, not both",
         ),
+        ({"ingress": {"enabled": True}}, "ingress.hosts: an Ingress needs a host"),
         ({"existingConfig": {"secret": "x"}}, "targets: has no effect beside existingConfig"),
         ({"existingConfig": {"secret": "x", "configMap": "x"}}, "write configMap or secret, not both"),
         (

@@ -1,11 +1,4 @@
-{{/*
-How Prometheus scrapes: what the endpoint of a ServiceMonitor and of a PodMonitor have in common. `of` is the
-section of the values. The job has one name, whatever the release is called: the rules know the exporter by it.
-*/}}
-{{- define "redis-connection-exporter.jobName" -}}
-redis-connections
-{{- end }}
-
+{{/* What the endpoint of a ServiceMonitor and of a PodMonitor have in common. `of` is the section of the values. */}}
 {{- define "redis-connection-exporter.endpoint" -}}
 port: http
 path: {{ .root.Values.config.web.telemetry_path }}
@@ -17,11 +10,7 @@ interval: {{ . }}
 honorLabels: true
 {{- end }}
 relabelings:
-  - {targetLabel: job, replacement: {{ include "redis-connection-exporter.jobName" . }}}
-  {{- if gt (int $.root.Values.shards) 1 }}
-  # So that a shard that is down is not hidden by those that are up.
-  - {sourceLabels: [__meta_kubernetes_pod_label_redis_connection_exporter_shard], targetLabel: exporter_shard}
-  {{- end }}
+  - {targetLabel: job, replacement: {{ $.root.Values.jobName }}}
   {{- with .relabelings }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
