@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +14,13 @@ from helm.generate import CHART, ROOT
 from tests.charts.render import (
     EXAMPLES,
     Tree,
-    container,
-    exporter_file,
     of_kind,
-    pods,
     rendered,
     rendered_example,
     the,
 )
-from tests.conftest import StartServer, need
-from tests.daemon import Daemon, run_cli, running_exporter, target
-from tests.prometheus import running_prometheus
+from tests.conftest import need
 from tests.servers.kinds import PROMTOOLS
-from tests.waiting import eventually
 
 ORDERS = {"name": "orders", "url": "redis://orders:6379"}
 EVERYTHING = CHART / "ci" / "everything-values.yaml"
@@ -201,69 +194,6 @@ def test_every_dashboard_of_the_project_is_in_the_chart() -> None:
     objects = rendered({"targets": [ORDERS], "dashboards": {"enabled": True}})
     held = {name for each in of_kind(objects, "ConfigMap") for name in each["data"]} - {"exporter.yaml"}
     assert held == {path.name for path in ROOT.glob("grafana/*.json")}
-
-
-@pytest.fixture
-def an_exporter_of_the_chart(start_server: StartServer, tmp_path: Path) -> Iterator[Daemon]:
-    """The exporter with the file that the chart renders, on a free port, watching a real server."""
-    server = start_server()
-    targets = [target("orders", f"redis://127.0.0.1:{server.port}"), target("gone", "redis://127.0.0.1:1")]
-    file = exporter_file(
-        rendered({"targets": targets, "config": {"poll": {"interval": "1s", "timeout": "900ms"}}})
-    )
-    with running_exporter(tmp_path, yaml.safe_load(file)) as exporter:
-        yield exporter
-
-
-def test_the_probes_and_the_test_pod_ask_what_the_exporter_answers(an_exporter_of_the_chart: Daemon) -> None:
-    objects = rendered_example(CHART / "ci" / "typical-values.yaml")
-    (pod,) = pods(objects)
-    probes = [container(pod)[f"{kind}Probe"]["httpGet"]["path"] for kind in ("liveness", "readiness")]
-    (endpoint,) = the(objects, "ServiceMonitor")["spec"]["endpoints"]
-    for path in (*probes, endpoint["path"]):
-        eventually(lambda path=path: an_exporter_of_the_chart.ask(path).status == 200)  # type: ignore[misc]
-    command, address = container(the(objects, "Pod"))["args"]
-    flag, _, place = address.partition("=")
-    assert place == "shop-redis-connection-exporter.monitoring.svc:10051"
-    checked = run_cli(command, f"{flag}=localhost:{an_exporter_of_the_chart.port}")
-    assert (checked.returncode, checked.stderr) == (0, "")
-
-
-def test_a_real_prometheus_scrapes_each_target_as_the_scrapeconfig_says(
-    an_exporter_of_the_chart: Daemon, tmp_path: Path
-) -> None:
-    values = {"targets": [ORDERS], "scrapeConfig": {"enabled": True, "interval": "1s", "scrapeTimeout": "1s"}}
-    spec = the(rendered(values), "ScrapeConfig")["spec"]
-    here = f"127.0.0.1:{an_exporter_of_the_chart.port}"
-    with running_prometheus(
-        tmp_path, {"scrape_configs": [_as_the_operator_writes_it(spec, here)]}
-    ) as prometheus:
-        eventually(
-            lambda: prometheus.value('redis_up{job="redis-connections", instance="orders"}') == 1.0, 30
-        )
-        eventually(lambda: prometheus.value('redis_up{instance="gone", target="gone"}') == 0.0, 30)
-        assert prometheus.value('up{job="redis-connections", instance="gone"}') == 1.0
-        assert {each["metric"]["instance"] for each in prometheus.query("up")} == {"orders", "gone"}
-
-
-def _as_the_operator_writes_it(spec: Tree, address: str) -> Tree:
-    """A scrape of Prometheus's own configuration; Services are reached at `address`."""
-    (discovery,) = spec["httpSDConfigs"]
-    url = re.sub(
-        r"//shop-redis-connection-exporter\.monitoring\.svc:10051/", f"//{address}/", discovery["url"]
-    )
-    names = {"sourceLabels": "source_labels", "targetLabel": "target_label"}
-    return {
-        "job_name": spec["jobName"],
-        "metrics_path": spec["metricsPath"],
-        "scheme": spec["scheme"],
-        "scrape_interval": spec["scrapeInterval"],
-        "scrape_timeout": spec["scrapeTimeout"],
-        "http_sd_configs": [{"url": url, "refresh_interval": "1s"}],
-        "relabel_configs": [
-            {names.get(key, key): value for key, value in rule.items()} for rule in spec["relabelings"]
-        ],
-    }
 
 
 def test_each_shard_is_asked_for_its_own_targets() -> None:
