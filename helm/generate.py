@@ -6,7 +6,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from itertools import takewhile
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -89,26 +89,14 @@ def _thresholds_block() -> str:
     text = (ROOT / "alerts" / "thresholds.yml").read_text()
     above = text.splitlines()
     lines: list[str] = []
-    for rule in _rules(yaml.compose(text)):
-        found = yaml.safe_load(yaml.serialize(rule))
-        if found.get("record") == "redis_connection:threshold":
-            first = rule.start_mark.line
+    for rule in chain.from_iterable(group["rules"] for group in yaml.safe_load(text)["groups"]):
+        if rule.get("record") == "redis_connection:threshold":
+            name = rule["labels"]["name"]
+            first = next(number for number, line in enumerate(above) if re.search(rf"name: {name}\b", line))
             comments = takewhile(lambda line: line.lstrip().startswith("#"), reversed(above[:first]))
             lines += reversed([f"    {comment.strip()}" for comment in comments])
-            lines.append(
-                f"    {found['labels']['name']}: {found['expr'].removeprefix('vector(').rstrip(')')}"
-            )
+            lines.append(f"    {name}: {rule['expr'].removeprefix('vector(').removesuffix(')')}")
     return "\n".join(lines) + "\n"
-
-
-def _rules(node: yaml.Node) -> Iterator[yaml.Node]:
-    """The nodes of all rules of a file: the groups below a node that is a mapping with `record`."""
-    if isinstance(node, yaml.MappingNode) and any(key.value == "record" for key, _ in node.value):
-        yield node
-    else:
-        children = [value for _, value in node.value] if isinstance(node, yaml.MappingNode) else node.value
-        for child in children if isinstance(node, yaml.CollectionNode) else ():
-            yield from _rules(child)
 
 
 def _comment(text: str, indent: str) -> Iterator[str]:

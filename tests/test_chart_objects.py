@@ -1,5 +1,6 @@
 """What the chart makes of its values: objects that Kubernetes takes, and that fit together."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,13 @@ def test_the_schemas_refuse_what_kubernetes_would_drop() -> None:
             inner = inner[field]
         inner["tpyo"] = 1
         assert "tpyo" in "".join(faults(broken, NEWEST_KUBERNETES))
+
+
+def test_the_example_of_the_readme_works() -> None:
+    (shown,) = re.findall(r"(?s)<<'END'\n(.*?)END\n", (CHART / "README.md").read_text())
+    objects = rendered(yaml.safe_load(shown))
+    assert not [fault for each in objects for fault in faults(each, NEWEST_KUBERNETES)]
+    assert {"Deployment", "ServiceMonitor", "PrometheusRule"} <= {each["kind"] for each in objects}
 
 
 def test_kubernetes_that_is_too_old_is_refused_by_its_version() -> None:
