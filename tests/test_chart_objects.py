@@ -230,6 +230,11 @@ def test_a_changed_configuration_replaces_the_pods_and_nothing_else_does() -> No
     assert _checksums(targets=[ORDERS | {"labels": {"team": "a"}}]) != [before]
 
 
+def test_recreating_takes_no_default_of_rolling() -> None:
+    objects = rendered({"targets": [ORDERS], "strategy": {"type": "Recreate"}})
+    assert the(objects, "Deployment")["spec"]["strategy"] == {"type": "Recreate"}
+
+
 def test_a_port_and_a_path_of_the_metrics_page_are_told_once() -> None:
     objects = rendered_example(CHART / "ci" / "existing-config-values.yaml")
     (pod,) = pods(objects)
