@@ -44,7 +44,7 @@ def _read(name: str) -> str:
 
 def _copies() -> dict[Path, str]:
     """Rules and dashboards: Helm reads no file outside of the chart, and warns of a link to one."""
-    sources = {"rules": ROOT.glob("alerts/*.yml"), "dashboards": ROOT.glob("grafana/*.json")}
+    sources = {"rules": ROOT.glob("alerts/*.yml"), "dashboards": ROOT.glob("grafana/dashboards/*.json")}
     return {
         CHART / "files" / folder / path.name: path.read_text()
         for folder, paths in sources.items()

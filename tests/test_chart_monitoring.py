@@ -161,9 +161,9 @@ def a_chart_with_dashboards(tmp_path: Path) -> tuple[Path, dict[str, str]]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     texts = {
-        f"redis-connections-{name}.json": json.dumps(
+        name: json.dumps(
             {
-                "uid": name,
+                "uid": f"redis-connections-{name}",
                 "panels": [{"legendFormat": "{{target}} {{ .Values }} |-", "expr": 'a{b=~"$c"}\n\t'}],
             },
             indent=indent,
@@ -171,8 +171,8 @@ def a_chart_with_dashboards(tmp_path: Path) -> tuple[Path, dict[str, str]]:
         for name, indent in (("fleet", 2), ("server", None))
     }
     for name, text in texts.items():
-        (folder / name).write_text(text + "\n")
-    return chart, texts
+        (folder / f"{name}.json").write_text(text + "\n")
+    return chart, {f"redis-connections-{name}.json": text for name, text in texts.items()}
 
 
 def test_a_dashboard_arrives_as_it_is(a_chart_with_dashboards: tuple[Path, dict[str, str]]) -> None:
@@ -192,8 +192,10 @@ def test_a_dashboard_arrives_as_it_is(a_chart_with_dashboards: tuple[Path, dict[
 
 def test_every_dashboard_of_the_project_is_in_the_chart() -> None:
     objects = rendered({"targets": [ORDERS], "dashboards": {"enabled": True}})
-    held = {name for each in of_kind(objects, "ConfigMap") for name in each["data"]} - {"exporter.yaml"}
-    assert held == {path.name for path in ROOT.glob("grafana/*.json")}
+    held = {name: text for each in of_kind(objects, "ConfigMap") for name, text in each["data"].items()}
+    del held["exporter.yaml"]
+    dashboards = [path.read_text() for path in ROOT.glob("grafana/dashboards/*.json")]
+    assert held == {f"{json.loads(text)['uid']}.json": text.rstrip("\n") for text in dashboards}
 
 
 def test_each_shard_is_asked_for_its_own_targets() -> None:

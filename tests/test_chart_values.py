@@ -77,7 +77,7 @@ def test_the_rules_and_dashboards_are_those_of_the_project() -> None:
     for name in ("alerts/alerts.yml", "alerts/recording.yml", "alerts/thresholds.yml"):
         assert (CHART / "files" / "rules" / Path(name).name).read_bytes() == (ROOT / name).read_bytes()
     shipped = {path.name: path.read_bytes() for path in (CHART / "files" / "dashboards").glob("*.json")}
-    assert shipped == {path.name: path.read_bytes() for path in ROOT.glob("grafana/*.json")}
+    assert shipped == {path.name: path.read_bytes() for path in ROOT.glob("grafana/dashboards/*.json")}
 
 
 def test_every_setting_reaches_the_exporter_from_the_values(tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.servers.kinds import CACHE, DEBIAN_13, DEBIAN_14
@@ -88,32 +87,34 @@ def _debian(folder: Path, release: str, packages: tuple[str, ...], unpacked: tup
     shutil.rmtree(folder / "var")
 
 
-def fetch_all(jobs: Mapping[Path, Callable[[Path], None]]) -> int:
-    """Make each folder whole or not at all, by its job; return the exit code."""
-    missing = 0
-    CACHE.mkdir(parents=True, exist_ok=True)
-    for folder, make in jobs.items():
-        if folder.exists():
-            continue
-        with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
-            made = Path(scratch) / folder.name
-            made.mkdir()
-            try:
-                make(made)
-                made.rename(folder)
-            except MissingError as error:
-                print(f"{folder.name}: {error}", file=sys.stderr)
-                missing += 1
-    return 1 if missing and os.environ.get("CI") == "true" else 0
+def fetch(folder: Path, make: Callable[[Path], None]) -> None:
+    """Make a folder whole or not at all."""
+    if folder.exists():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        made = Path(scratch) / folder.name
+        made.mkdir()
+        make(made)
+        made.rename(folder)
 
 
 def main() -> int:
-    jobs: dict[Path, Callable[[Path], None]] = {}
+    missing = 0
+    jobs: list[tuple[Path, Callable[[Path], None]]] = []
     for root, release, packages, unpacked in _RELEASES:
-        jobs[root] = partial(_debian, release=release, packages=packages, unpacked=unpacked)
+        jobs.append((root, lambda folder, r=release, p=packages, u=unpacked: _debian(folder, r, p, u)))  # type: ignore[misc]
     for name, version, python, sha256 in _WHEELS:
-        jobs[CACHE / name] = partial(_wheel, version=version, python=python, sha256=sha256)
-    return fetch_all(jobs)
+        jobs.append(
+            (CACHE / name, lambda folder, v=version, p=python, s=sha256: _wheel(folder, v, p, s))  # type: ignore[misc]
+        )
+    for folder, make in jobs:
+        try:
+            fetch(folder, make)
+        except MissingError as error:
+            print(f"{folder.name}: {error}", file=sys.stderr)
+            missing += 1
+    return 1 if missing and os.environ.get("CI") == "true" else 0
 
 
 if __name__ == "__main__":
