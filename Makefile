@@ -15,7 +15,7 @@ help:
 	@echo "make bench   beside redis_exporter on the same servers, into docs/benchmarks.md"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make format  format and fix what can be fixed"
-	@echo "make docs    write anew what is generated: docs/metrics.md, docs/configuration.md, alerts/alerts.yml, the chart"
+	@echo "make docs    write anew what is generated: docs/metrics.md, docs/configuration.md, alerts/alerts.yml"
 	@echo "make lock    resolve the dependencies anew into requirements/"
 
 $(BIN)/python:
