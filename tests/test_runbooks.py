@@ -1,0 +1,216 @@
+"""Every alert has its runbook, and every command of the runbooks does on real servers what the page says."""
+
+import inspect
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+import yaml
+
+from exporter.demo.servers import Server
+from exporter.metrics.catalogue import CATALOGUE
+from tests.conftest import need, need_program
+from tests.daemon import ROOT
+from tests.runbooks import (
+    FOLDER,
+    RUN_ON,
+    Block,
+    Place,
+    blocks,
+    fences,
+    is_refused,
+    pages,
+    printed_by,
+    running_places,
+    shape,
+)
+from tests.servers.kinds import SYSTEM, VALKEY_9, ServerKind
+from tests.waiting import eventually
+
+_SECTIONS = ["Meaning", "Impact", "Diagnosis", "Mitigation", "When it is a false alarm"]
+_RULES = [yaml.safe_load((ROOT / "alerts" / name).read_text()) for name in ("alerts.yml", "recording.yml")]
+_ALERTS, _RECORDS = (
+    {rule[key] for each in _RULES for group in each["groups"] for rule in group["rules"] if key in rule}
+    for key in ("alert", "record")
+)
+_ALERT_PAGES = [page for page in pages() if page.stem.startswith("Redis")]
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[ServerKind, Place]]:
+    """The same incident on a server of every kind."""
+    for program in ("redis-cli", "ss", "curl", "prlimit", "setpriv"):
+        need_program(program)
+    folder = tmp_path_factory.mktemp("incidents")
+    with running_places([kind for kind in RUN_ON if kind.present], folder, stale_after="1s") as started:
+        yield started
+
+
+@pytest.fixture(params=RUN_ON, ids=lambda kind: kind.name)
+def place(request: pytest.FixtureRequest, places: dict[ServerKind, Place]) -> Place:
+    kind: ServerKind = request.param
+    need(kind in places, f"{kind.name} is not there: `make test` fetches it, or says why it cannot")
+    return places[kind]
+
+
+def test_every_alert_has_its_page_and_every_page_its_alert() -> None:
+    assert {page.stem for page in _ALERT_PAGES} == _ALERTS
+
+
+@pytest.mark.parametrize("page", _ALERT_PAGES, ids=lambda page: page.stem)
+def test_a_page_says_what_to_do_first_and_has_the_five_sections(page: Path) -> None:
+    text = page.read_text()
+    assert text.startswith(f"# {page.stem}\n\n**First:** ")
+    assert re.findall("^## (.*)$", text, re.MULTILINE) == _SECTIONS
+
+
+def test_the_index_names_every_page() -> None:
+    index = (FOLDER / "README.md").read_text()
+    assert set(re.findall(r"\]\(([\w-]+\.md)\)", index)) == {page.name for page in pages()} - {"README.md"}
+
+
+def test_links_within_the_runbooks_lead_to_a_heading() -> None:
+    def anchors(page: Path) -> set[str]:
+        headings = re.findall("^#+ (.*)$", page.read_text(), re.MULTILINE)
+        return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+    for page in pages():
+        for name, anchor in re.findall(r"\]\(([\w-]+\.md)#([^)]+)\)", page.read_text()):
+            assert anchor in anchors(FOLDER / name), f"{page.name}: {name}#{anchor}"
+
+
+def test_every_shown_output_belongs_to_commands() -> None:
+    for page in pages():
+        kinds = [fence[1] for fence in fences(page.read_text())]
+        assert all(kind in {"sh", "text", "promql", "python", "yaml"} for kind in kinds), page.name
+        assert kinds.count("text") == sum(block.shown is not None for block in blocks(page)), page.name
+
+
+def test_every_command_of_every_page_does_what_the_page_shows(
+    place: Place, places: dict[ServerKind, Place]
+) -> None:
+    wrong = []
+    for page in pages():
+        for block, output in place.run_page(page):
+            if (fault := _fault(block, output, places, place.trouble.kind)) is not None:
+                wrong.append(f"{page.name}: {fault}\n{block.script}shown:\n{block.shown}got:\n{output}")
+    assert not wrong, "\n\n".join(wrong)
+
+
+def _fault(block: Block, output: str, places: dict[ServerKind, Place], here: ServerKind) -> str | None:
+    if is_refused(output) != is_refused(block.shown or ""):
+        return "refused, or not refused, other than shown"
+    if "not found" in output or "syntax error" in output.lower().replace("err syntax error", ""):
+        return "the shell could not run it"
+    on_reference = block.shown is not None and printed_by(block, places) is here
+    if on_reference and "full" not in block.marks and shape(output) != shape(block.shown or ""):
+        return "the output looks different"
+    return None
+
+
+def test_queries_are_valid_and_ask_for_what_exists(tmp_path: Path) -> None:
+    queries = [
+        fence[3].strip() for page in pages() for fence in fences(page.read_text()) if fence[1] == "promql"
+    ]
+    known = {family.name for family in CATALOGUE} | _RECORDS
+    for query in queries:
+        for name in re.findall(r"[\w:]*redis_[\w:]+", re.sub(r"\w+=~?\"[^\"]*\"", "", query)):
+            assert name in known, query
+    rules = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries)]
+    file = tmp_path / "queries.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "runbooks", "rules": rules}]}))
+    done = subprocess.run(
+        [need_program("promtool"), "check", "rules", file], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_thresholds_that_the_pages_speak_of_exist() -> None:
+    thresholds = (ROOT / "alerts" / "thresholds.yml").read_text()
+    for page in _ALERT_PAGES:
+        after = page.read_text().partition("## When it is a false alarm")[2]
+        for name in re.findall(r"`([a-z]+(?:_[a-z]+)+)`", after):
+            assert f"name: {name}" in thresholds or name == "max_clients", f"{page.name}: {name}"
+
+
+def test_the_script_kills_the_idle_ones_of_one_app_and_nobody_else(place: Place) -> None:
+    """At most as many as were asked for, and of the others not one."""
+    page = FOLDER / "close-idle-clients.md"
+    place.trouble.refresh()
+    place.trouble.wait_until_idle(2)
+    (script,) = (block.script for block in blocks(page) if "keep" in block.marks)
+
+    def kill(*words: str) -> str:
+        listed = f"idle_clients {' '.join(words)} | awk '{{ print \"CLIENT KILL ID \" $1 }}' | redis-cli | sort | uniq -c"
+        return shape_free(place.run(Block(page, (), listed, None, 0, 0), script))
+
+    others = {row["id"] for row in place.trouble.rows() if not row["name"].startswith("orders")}
+
+    def left() -> int:
+        rows = place.trouble.rows()
+        assert {row["id"] for row in rows if not row["name"].startswith("orders")} == others
+        return len(rows) - len(others)
+
+    assert (kill("name=", "2"), kill("nobody", "2"), kill("", "2"), left()) == ("", "", "", 60)
+    assert (kill("name=worker", "2"), kill("name=checkout", "2"), kill("name=notifier", "2")) == ("", "", "")
+    assert (kill("name=debugging", "2"), kill("flags=S", "0"), left()) == ("", "", 60)
+    assert (kill("name=orders", "600", "20"), left()) == ("20 1", 40)
+    assert (kill("name=orders", "3600"), left()) == ("", 40)
+    assert (kill("addr=127.0.0.7:"), left()) == ("40 1", 0)
+
+
+def shape_free(output: str) -> str:
+    return " ".join(output.split())
+
+
+def test_timeout_closes_plain_idle_clients_and_spares_the_rest(places: dict[ServerKind, Place]) -> None:
+    spared = {"checkout-1": 12, "worker-1": 4, "worker-2": 2, "notifier": 1, "debugging": 1, "": 1}
+    for place in places.values():
+        place.trouble.refresh()
+        place.trouble.held.config_set("timeout", 1)
+    for place in places.values():
+        eventually(lambda place=place: place.trouble.names() == spared)  # type: ignore[misc]
+        place.trouble.held.config_set("timeout", 0)
+
+
+def test_neither_a_unix_socket_nor_another_user_gets_in_at_the_limit(start_server, tmp_path: Path) -> None:
+    path = tmp_path / "redis.sock"
+    server: Server = start_server("--maxclients", "2", "--unixsocket", str(path))
+    with (
+        redis.Redis(port=server.port, driver_info=None) as first,
+        redis.Redis(port=server.port, driver_info=None) as second,
+    ):
+        first.ping()
+        first.execute_command("ACL SETUSER chief on nopass +@all")
+        second.ping()
+        for way in (["-s", str(path)], ["-p", str(server.port), "--user", "chief", "--pass", "x"]):
+            asked = subprocess.run(["redis-cli", *way, "PING"], capture_output=True, text=True, check=False)
+            assert "PONG" not in asked.stdout
+        assert first.config_set("maxclients", 3)
+        assert (
+            subprocess.run(["redis-cli", "-s", str(path), "PING"], capture_output=True, check=False).stdout
+            == b"PONG\n"
+        )
+
+
+def test_the_defaults_of_redis_py_are_those_of_the_page() -> None:
+    blocking = inspect.signature(redis.BlockingConnectionPool).parameters
+    assert (blocking["max_connections"].default, blocking["timeout"].default) == (50, 20)
+    assert redis.ConnectionPool().max_connections == 100
+    assert inspect.signature(redis.Redis).parameters["health_check_interval"].default == 0
+    assert redis.Redis().get_retry().get_retries() == 10  # type: ignore[union-attr]
+
+
+def test_the_python_of_the_pages_runs(places: dict[ServerKind, Place]) -> None:
+    need(SYSTEM in places, "redis-server is not installed")
+    for page in pages():
+        for fence in fences(page.read_text()):
+            if fence[1] == "python":
+                names: dict[str, object] = {}
+                exec(fence[3].replace("6379", str(places[SYSTEM].trouble.port)), names)
+                assert "orders" in places[SYSTEM].trouble.names()
+                names["pool"].disconnect()  # type: ignore[attr-defined]
