@@ -1,4 +1,4 @@
-"""A server in trouble, for the commands of docs/runbooks: an app that leaks, and everybody whom no command may cut."""
+"""A server in trouble for the commands of docs/runbooks: one app leaks, and nobody else may be cut."""
 
 import contextlib
 import os
@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import redis
 
@@ -66,7 +67,7 @@ class Incident:
         self._over = threading.Event()
         self._keeper = threading.Thread(target=self._keep_busy)
 
-    def __enter__(self) -> "Incident":
+    def __enter__(self) -> Self:
         self.refresh()
         self._keeper.start()
         return self
@@ -99,15 +100,20 @@ class Incident:
             self.held.acl_setuser(
                 "reports", enabled=True, reset=True, passwords="+secret", categories=["+@all"]
             )
-            self.held.execute_command("ACL SETUSER exporter reset on >secret -@all +info")
+            self._ask("ACL SETUSER", "exporter", "reset", "on", ">secret", "-@all", "+info")
+        eventually(self._is_whole, 20)
+
+    def _is_whole(self) -> bool:
+        """Connect whoever is missing, and say whether the server sees all: with the replica, without us."""
         with self._lock:
+            self._forget_closed()
             have = Counter(self._open.values())
             for role in _ROLES:
                 for _ in range(role.count - have[role]):
                     member = self._connect(role)
                     member.setblocking(False)
                     self._open[member] = role
-        eventually(lambda: len(self.rows()) == _CLIENTS + 1, 20)  # with the replica, without us
+        return len(self.rows()) == _CLIENTS + 1
 
     def rows(self) -> list[dict[str, str]]:
         """Return CLIENT LIST without the test's own connections and the exporter's."""
@@ -155,8 +161,11 @@ class Incident:
             return False
 
     def _list(self) -> list[str]:
-        text = self.held.execute_command("CLIENT", "LIST")
-        return str(text).splitlines()
+        return str(self._ask("CLIENT", "LIST")).splitlines()
+
+    def _ask(self, *words: str) -> object:
+        answer: object = self.held.execute_command(*words)  # type: ignore[no-untyped-call]
+        return answer
 
     def _connect(self, role: Role) -> socket.socket:
         member = socket.create_connection(("127.0.0.1", self.port), timeout=5, source_address=(role.host, 0))
@@ -175,13 +184,16 @@ class Incident:
     def _keep_busy(self) -> None:
         while not self._over.wait(_PAUSE):
             with self._lock:
-                for member, role in list(self._open.items()):
-                    if _is_closed(member):
-                        del self._open[member]
-                        member.close()
-                    elif role.busy:
+                self._forget_closed()
+                for member, role in self._open.items():
+                    if role.busy:
                         with contextlib.suppress(OSError):
                             member.sendall(b"GET cart\r\n")
+
+    def _forget_closed(self) -> None:
+        for member in [each for each in self._open if _is_closed(each)]:
+            del self._open[member]
+            member.close()
 
 
 def _is_closed(member: socket.socket) -> bool:
@@ -201,7 +213,7 @@ def _is_closed(member: socket.socket) -> bool:
 def incident(kind: ServerKind, folder: Path) -> Iterator[Incident]:
     """Start a server of a kind, its replica and its clients."""
     # As on a host where the server may not raise its limit of open files: room for 1000 clients.
-    bound = ("prlimit", "--nofile=1032:1032")
+    bound: tuple[str, ...] = ("prlimit", "--nofile=1032:1032")
     bound += ("setpriv", "--bounding-set", "-sys_resource") if os.geteuid() == 0 else ()
     config = folder / "redis.conf"
     config.write_text("protected-mode no\nrepl-diskless-sync yes\nrepl-diskless-sync-delay 0\n")

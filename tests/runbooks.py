@@ -1,11 +1,12 @@
 """The pages of docs/runbooks, and their commands as they run.
 
-A fenced block `sh` holds commands, and the block `text` right after it what they printed. Words behind `sh` say
-where it runs: `redis>=6.2 valkey>=8` on these servers only, `full` at the limit, `freed` where a slot comes free
-meanwhile, `busy` while a script hangs, `root` as root only, `keep` before every later block of the page too; `elsewhere` is for other machines, and does not run here.
+A fenced block `sh` holds commands, and the block `text` right after it what they printed. Words behind `sh`
+say where it runs: `redis>=6.2 valkey>=8` on these servers only; `full` at the limit, `freed` where a slot comes
+free meanwhile; `busy` while a script hangs; `root` as root only; `keep` before every later block of the page
+too; `elsewhere` on other machines, so not here.
 
 `python -m tests.runbooks` runs all of it and writes anew what was printed, after waiting for 10 minutes, so
-that the idle times are those of the text.
+that the idle times are those of the text; with names of pages, only these.
 """
 
 import contextlib
