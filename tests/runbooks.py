@@ -1,9 +1,10 @@
 """The pages of docs/runbooks, and their commands as they run.
 
 A fenced block `sh` holds commands, and the block `text` right after it what they printed. Words behind `sh`
-say where it runs: `redis>=6.2 valkey>=8` on these servers only; `full` at the limit, `freed` where a slot comes
-free meanwhile; `busy` while a script hangs; `root` as root only; `keep` before every later block of the page
-too; `elsewhere` on other machines, so not here.
+say where it runs: `redis>=6.2 valkey>=8` on these servers only; `full` at the limit, `freed` where a slot
+comes free meanwhile; `busy` while a script hangs; `root` as root only; `keep` before every later block of
+the page too; `elsewhere` on other machines, so not here. Commands in a sentence, `redis-cli PING`, run
+after the blocks.
 
 `python -m tests.runbooks` runs all of it and writes anew what was printed, after waiting for 10 minutes, so
 that the idle times are those of the text; with names of pages, only these.
@@ -33,6 +34,7 @@ _REFERENCES = (SYSTEM, KINDS[3], VALKEY_9)
 IDLE = 600  # the idle seconds of the text
 _WORDS = frozenset(["full", "freed", "busy", "root", "keep", "elsewhere"])
 _FENCE = re.compile(r"^```(\w*) ?(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
+_INLINE = re.compile(r"`(redis-cli [A-Z][^`]*)`")  # in a sentence
 _CONDITION = re.compile(r"(redis|valkey)(?:(>=|<)([0-9.]+))?")
 _REFUSED = re.compile(r"(?:\(error\) )?(?:ERR|BUSY|LOADING|NOAUTH|NOPERM|DENIED) |AUTH failed|Error: ")
 
@@ -96,6 +98,10 @@ def blocks(page: Path) -> list[Block]:
         start, end = shown.span(3) if shown else (this.end(), this.end())
         made.append(Block(page, words, this[3], shown[3] if shown else None, start, end))
         assert made[-1].marks <= _WORDS, f"{page.name}: what is {made[-1].marks - _WORDS}?"
+    made += [
+        Block(page, (), re.sub(r"\s+", " ", code[1]) + "\n", None, code.end(), code.end())
+        for code in _INLINE.finditer(_FENCE.sub("", text))
+    ]
     return [block for block in made if "elsewhere" not in block.marks]
 
 
