@@ -213,7 +213,7 @@ def on_a_terminal(script: str, seconds: int = 30) -> str:
             pass
         finally:
             os.close(ours)
-    return output.decode(errors="replace").replace("\r\n", "\n")
+    return re.sub(r"\r+\n", "\n", output.decode(errors="replace"))
 
 
 def printed_by(block: Block, places: Mapping[ServerKind, Place]) -> ServerKind:
