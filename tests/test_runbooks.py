@@ -183,6 +183,7 @@ def test_maxclients_goes_up_to_the_open_files_minus_32(place: Place) -> None:
     place.trouble.held.config_set("maxclients", 1000)
     with pytest.raises(redis.ResponseError, match="try with 1000"):
         place.trouble.held.config_set("maxclients", 1001)
+    assert place.trouble.held.config_get("maxclients") == {"maxclients": "1000"}
 
 
 def test_timeout_closes_plain_idle_clients_and_spares_the_rest(places: dict[ServerKind, Place]) -> None:
