@@ -17,7 +17,7 @@ from tests.servers.kinds import ServerKind
 from tests.waiting import eventually
 
 _LIMIT = 100
-_PAUSE = 0.2
+_PAUSE = 0.1
 _OURS = ("admin", "redis-connection-exporter")
 
 

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -163,18 +164,24 @@ class Place:
                 self.trouble.refresh()
 
     def _is_listed(self) -> bool:
-        """Whether the exporter has seen everybody as they are now."""
+        """Whether the exporter has just seen everybody as they are now, and will not look again at once."""
         assert self.daemon
+        scrape = self.daemon.scrape()
         listed = {
             (labels["app"], labels["state"]): value
-            for name, labels, value in self.daemon.scrape().samples
+            for name, labels, value in scrape.samples
             if name == "redis_app_connections"
         }
+        at = scrape.get("redis_connection_exporter_client_list_timestamp_seconds", "sessions")
         orders = sum(value for (app, _), value in listed.items() if app == "orders")
         return (
-            orders == sum(row["name"].startswith("orders") for row in self.trouble.rows())
-            and listed["orders", "stale"] >= self.trouble.leaked()
-            and listed["reports", "stale"] == 3
+            at is not None
+            and time.time() - at < 0.7
+            and orders == sum(row["name"].startswith("orders") for row in self.trouble.rows())
+            and listed.get(("orders", "stale"), 0) >= self.trouble.leaked()
+            and listed.get(("reports", "stale"), 0) == 3
+            and listed.get(("checkout", "active"), 0)
+            == 12  # idle is in whole seconds: each is idle for moments
         )
 
     def run_page(self, page: Path) -> Iterator[tuple[Block, str]]:
