@@ -100,8 +100,8 @@ def fetch(folder: Path, make: Callable[[Path], None]) -> None:
     """Make a folder whole or not at all."""
     if folder.exists():
         return
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         made = Path(scratch) / folder.name
         made.mkdir()
         make(made)
