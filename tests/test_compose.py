@@ -1,8 +1,10 @@
 """compose.yaml: `docker compose up` shows servers in trouble and the whole path to the page."""
 
 import contextlib
+import http.client
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +17,8 @@ import yaml
 from tests.conftest import StartServer, need_program
 from tests.daemon import ROOT, environment, run_cli, running_exporter
 from tests.go_tools import go_tool
+from tests.mailbox import running_mailbox
+from tests.prometheus import running_alertmanager
 from tests.servers.kinds import KINDS
 from tests.waiting import eventually
 
@@ -72,6 +76,35 @@ def test_alertmanager_loads_what_is_mounted(services: dict[str, Any], tmp_path: 
     root = _mounted(services["alertmanager"], tmp_path)
     said = _accepted(need_program("amtool"), "check-config", root / "etc/alertmanager/alertmanager.yml")
     assert "1 templates" in said
+
+
+def test_a_page_arrives_as_a_mail_that_says_what_is_wrong(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "config/alertmanager.tmpl", tmp_path)
+    config = tmp_path / "alertmanager.yml"
+    text = (ROOT / "config/compose/alertmanager.yml").read_text()
+    alerts = [
+        {
+            "labels": {"alertname": "RedisConnectionsAtLimit", "severity": severity, "target": "sessions"},
+            "annotations": {"summary": f"sessions is full, {severity}"},
+        }
+        for severity in ("critical", "info")
+    ]
+    with running_mailbox() as (address, mails):
+        config.write_text(text.replace("mail:1025", address).replace("group_wait: 5s", "group_wait: 1s"))
+        with running_alertmanager(tmp_path, config) as alertmanager:
+            connection = http.client.HTTPConnection("127.0.0.1", alertmanager.port, timeout=10)
+            body = json.dumps(alerts)
+            connection.request("POST", "/api/v2/alerts", body, {"content-type": "application/json"})
+            assert connection.getresponse().status == 200
+            connection.close()
+            eventually(lambda: mails, 30)
+    (mail,) = mails
+    assert mail["To"] == "oncall@example.com"
+    assert mail["Subject"] == "[FIRING] sessions: RedisConnectionsAtLimit"
+    (part,) = mail.iter_parts()
+    said = part.get_content()
+    assert "sessions is full, critical (RedisConnectionsAtLimit, critical, firing since" in said
+    assert "info" not in said
 
 
 def test_the_exporter_loads_what_is_mounted(services: dict[str, Any], tmp_path: Path) -> None:

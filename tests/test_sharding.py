@@ -1,10 +1,13 @@
 """Several exporters share the targets: each is watched by exactly one of them."""
 
 import contextlib
+import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,9 +15,11 @@ from exporter.model import ConfigError, Shard
 from exporter.settings import Sources, load
 from exporter.settings.plain import plain_config
 from tests.conftest import StartServer
-from tests.daemon import quick, running_exporter, target
+from tests.daemon import ROOT, Daemon, quick, running_exporter, target
+from tests.prometheus import running_prometheus
 from tests.waiting import eventually
 
+HOSTS = ("127.0.0.1", "localhost")  # one server twice: no two targets may share a URL
 FLEET = [f"redis-{number}.example:6379" for number in range(1000)]
 
 
@@ -81,29 +86,46 @@ def test_a_shard_that_cannot_be_is_answered_with_what_to_write_instead(
     assert fault in str(caught.value)
 
 
-def test_two_shards_hold_one_connection_to_each_server_between_them(
-    start_server: StartServer, tmp_path: Path
-) -> None:
-    server = start_server()
-    # One server under names that fall to both shards, as its URL may differ.
-    names = {index: next(name for name in FLEET if _owner(name, 2) == index) for index in (0, 1)}
-    tree = quick(
-        target(names[0], f"redis://127.0.0.1:{server.port}"),
-        target(names[1], f"redis://localhost:{server.port}"),
-        shard={"count": 2},
-    )
+@pytest.fixture
+def shards(start_server: StartServer, tmp_path: Path) -> Iterator[dict[str, Daemon]]:
+    """Two shards with one file, by the name of the one target that falls to each."""
+    port = start_server().port
+    names = [next(name for name in FLEET if _owner(name, 2) == index) for index in (0, 1)]
+    targets = (target(name, f"redis://{host}:{port}") for name, host in zip(names, HOSTS, strict=True))
+    tree = quick(*targets, shard={"count": 2})
     with contextlib.ExitStack() as stack:
-        for index, name in names.items():
+        running = {}
+        for index, name in enumerate(names):
             folder = tmp_path / str(index)
             folder.mkdir()
-            daemon = stack.enter_context(
-                running_exporter(folder, tree, EXPORTER_SHARD__INDEX=f"exporter-{index}")
-            )
-            daemon.wait_for({name: "ok"})
-            assert daemon.states() == {name: "ok"}
-            assert f"Shard {index} of 2, counted from 0." in daemon.ask("/").text
-            assert daemon.scrape().get("redis_connection_exporter_targets") == 1
-            assert daemon.ask(f"/probe?target={names[1 - index]}").status == 404
+            shard = running_exporter(folder, tree, EXPORTER_SHARD__INDEX=f"exporter-{index}")
+            running[name] = stack.enter_context(shard)
+        yield running
+
+
+def test_each_shard_watches_its_own_targets_only(shards: dict[str, Daemon]) -> None:
+    for index, (name, shard) in enumerate(shards.items()):
+        shard.wait_for({name: "ok"})
+        assert shard.states() == {name: "ok"}
+        assert f"Shard {index} of 2, counted from 0." in shard.ask("/").text
+        assert shard.scrape().get("redis_connection_exporter_targets") == 1
+        assert [shard.ask(f"/probe?target={each}").status for each in shards if each != name] == [404]
+
+
+def test_prometheus_asks_each_target_of_its_shard_by_the_scrape_of_the_documents(
+    shards: dict[str, Daemon], tmp_path: Path
+) -> None:
+    (job,) = [
+        found
+        for text in re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/deploy.md").read_text(), re.DOTALL)
+        for found in yaml.safe_load(text)
+        if isinstance(found, dict) and "http_sd_configs" in found
+    ]
+    job["http_sd_configs"] = [{"url": f"http://127.0.0.1:{shard.port}/sd"} for shard in shards.values()]
+    config = {"global": {"scrape_interval": "1s"}, "scrape_configs": [job]}
+    with running_prometheus(tmp_path, config) as prometheus:
+        eventually(lambda: len(prometheus.query("redis_up == 1 and on (instance) up == 1")) == 2, 30)
+        assert {each["metric"]["instance"] for each in prometheus.query("up")} == shards.keys()
 
 
 def test_a_shard_without_targets_is_ready_and_takes_over_what_a_reload_gives_it(
