@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -97,26 +96,21 @@ def built_image() -> Iterator[Image]:
             _run(*buildah, "umount", container)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Container(Daemon):
-    """The exporter in a container."""
+    """The exporter in a container that runc keeps track of in a folder."""
 
-    runc: tuple[str | Path, ...] = ()
-    healthcheck: tuple[str, ...] = ()
+    image: Image
+    state: Path
 
-    def execute(self, *command: str) -> "subprocess.CompletedProcess[str]":
-        """Run one more command in the container, as `docker exec` does."""
-        return subprocess.run(
-            [*self.runc, "exec", "exporter", *command], capture_output=True, text=True, check=False
-        )
-
-    def kill(self, signal: str) -> None:
-        """Send a signal to the container's first process."""
-        _run(*self.runc, "kill", "exporter", signal)
+    def runc(self, action: str, *words: str) -> "subprocess.CompletedProcess[str]":
+        command = ["runc", "--root", str(self.state), action, f"exporter-{self.port}", *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
 
     def health(self) -> int:
-        """Run the image's own health check."""
-        return self.execute(*self.healthcheck).returncode
+        """Run the image's own health check, and return its exit code."""
+        _, *command = self.image.config["Healthcheck"]["Test"]
+        return self.runc("exec", *command).returncode
 
 
 def _bundle(
@@ -156,22 +150,21 @@ def running_container(
     port, log = free_port(), folder / "container.log"
     environment = [f"EXPORTER_WEB__LISTEN_ADDRESS=127.0.0.1:{port}"]
     (folder / "config.json").write_text(json.dumps(_bundle(image, arguments, environment, mounts)))
-    runc: tuple[str | Path, ...] = ("runc", "--root", folder / "runc")
+    state = folder / "runc"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*runc, "run", "--bundle", folder, "exporter"],
+            ["runc", "--root", state, "run", "--bundle", folder, f"exporter-{port}"],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=os.environ | {"XDG_RUNTIME_DIR": str(folder)},
         )
-    test = tuple(image.config["Healthcheck"]["Test"])
-    container = Container(process, folder / "exporter.yaml", log, port, runc=runc, healthcheck=test[1:])
+    config = folder / "exporter.yaml"
+    container = Container(process=process, config=config, log=log, port=port, image=image, state=state)
     try:
         eventually(lambda: "msg=listening" in container.output() or process.poll() is not None, 30)
         assert process.poll() is None, f"the container did not start:\n{container.output()}"
         yield container
     finally:
         if process.poll() is None:
-            subprocess.run([*runc, "kill", "exporter", "KILL"], check=False)
+            container.runc("kill", "KILL")
             process.wait(10)

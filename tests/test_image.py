@@ -75,7 +75,9 @@ def test_it_watches_a_server_from_a_read_only_root_without_capabilities_and_with
         scrape = container.wait_for({"orders": "ok"})
         assert scrape.get("redis_up", "orders") == 1
         assert container.health() == 0
-        status = container.execute("/app/bin/python", "-c", "print(open('/proc/1/status').read())").stdout
+        status = container.runc(
+            "exec", "/app/bin/python", "-c", "print(open('/proc/1/status').read())"
+        ).stdout
         for line in (
             "Uid:\t65532",
             "CapEff:\t0000000000000000",
@@ -83,9 +85,9 @@ def test_it_watches_a_server_from_a_read_only_root_without_capabilities_and_with
             "NoNewPrivs:\t1",
         ):
             assert line in status
-        writing = container.execute("/app/bin/python", "-c", "open('/app/x', 'w')")
+        writing = container.runc("exec", "/app/bin/python", "-c", "open('/app/x', 'w')")
         assert "Read-only file system" in writing.stderr
-        uncompiled = container.execute("/app/bin/python", "-c", _MODULES_WITHOUT_BYTECODE)
+        uncompiled = container.runc("exec", "/app/bin/python", "-c", _MODULES_WITHOUT_BYTECODE)
         assert uncompiled.stdout.strip() == "[]", uncompiled.stderr
         assert container.stop() == 0
         assert "msg=stopped" in container.output()
@@ -98,5 +100,5 @@ def test_its_health_check_fails_when_the_exporter_does_not_answer(
     url = f"redis://127.0.0.1:{start_server().port}"
     with running_container(image, tmp_path, url, mounts={}) as container:
         assert container.health() == 0
-        container.kill("STOP")
+        container.runc("kill", "STOP")
         assert container.health() == 1
