@@ -119,6 +119,8 @@ def test_grafana_finds_its_dashboards_and_its_prometheus(services: dict[str, Any
     (sources,) = [yaml.safe_load(file.read_text()) for file in (provisioning / "datasources").glob("*.y*ml")]
     assert [source["url"] for source in sources["datasources"]] == ["http://prometheus:9090"]
     (providers,) = [yaml.safe_load(file.read_text()) for file in (provisioning / "dashboards").glob("*.y*ml")]
+    home = services["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert (root / home.lstrip("/")).exists()
     for provider in providers["providers"]:
         dashboards = (root / provider["options"]["path"].lstrip("/")).glob("*.json")
         uids = {json.loads(file.read_text())["uid"] for file in dashboards}
