@@ -115,7 +115,8 @@ class Container(Daemon):
 
 def _bundle(
     image: Image, arguments: tuple[str, ...], environment: list[str], mounts: Mapping[str, Path]
-) -> Any:
+) -> dict[str, Any]:
+    """What runc needs to know, from the image's configuration as Docker would read it."""
     uid, gid = map(int, image.config["User"].split(":"))
     bound = [
         {"destination": inside, "source": str(outside), "type": "bind", "options": ["bind", "ro"]}
