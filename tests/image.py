@@ -18,7 +18,7 @@ from tests.servers.fetch import MissingError, fetch
 from tests.servers.kinds import CACHE
 from tests.waiting import eventually
 
-_BASE_FOLDER = CACHE / "image-base"
+BASE_FOLDER = CACHE / "image-base"
 _PIP_SETTING = re.compile(r"(?:global|install|:env:)\.([a-z-]+)='(.*)'")
 _PIP_WHERE = ("cert", "extra-index-url", "index-url", "proxy", "timeout", "trusted-host")
 
@@ -29,7 +29,7 @@ def _run(*command: str | Path) -> str:
     return done.stdout
 
 
-def _make_base(folder: Path) -> None:
+def make_base(folder: Path) -> None:
     """Debian 13 with Python 3.13; like the default base without bytecode of the standard library."""
     include = "--include=python3,python3-venv,ca-certificates"
     # In a mount namespace of its own, so that nothing stays mounted whatever happens.
@@ -76,13 +76,13 @@ def built_image() -> Iterator[Image]:
         MissingError: the base cannot be had here.
 
     """
-    fetch(_BASE_FOLDER, _make_base)
+    fetch(BASE_FOLDER, make_base)
     (base,) = re.findall("^ARG BASE=(.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     with tempfile.TemporaryDirectory(prefix="redis-connection-exporter-image-") as scratch:
         folder = Path(scratch)
         buildah = ("buildah", "--storage-driver=vfs", f"--root={folder}/root", f"--runroot={folder}/run")
         empty = _run(*buildah, "from", "scratch").strip()
-        _run(*buildah, "add", "--quiet", empty, _BASE_FOLDER, "/")
+        _run(*buildah, "add", "--quiet", empty, BASE_FOLDER, "/")
         _run(*buildah, "commit", "--quiet", "--rm", empty, f"docker.io/library/{base}")
         how = ("--isolation=chroot", "--pull-never", "--format=docker", *_pip_mounts(folder))
         labels = ("--build-arg=VERSION=1.2.3", "--build-arg=REVISION=0123abc")

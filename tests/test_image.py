@@ -1,17 +1,13 @@
 """The image is built from the unmodified Dockerfile, and runs where hardly anything is allowed."""
 
-import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 import yaml
 
-from tests.conftest import StartServer, need, need_program
+from tests.conftest import StartServer
 from tests.daemon import quick, target
-from tests.image import Image, built_image, running_container
-from tests.servers.fetch import MissingError
+from tests.image import Image, running_container
 
 # What the image adds to its base; docs/deploy.md says so.
 _MOST_BYTES = 55 * 1024 * 1024
@@ -22,18 +18,6 @@ import exporter.app, exporter.settings.arguments, http.client
 print([name for name, module in sys.modules.items()
        if getattr(module, "__cached__", None) and not os.path.exists(module.__cached__)])
 """
-
-
-@pytest.fixture(scope="module")
-def image() -> Iterator[Image]:
-    need(os.geteuid() == 0, "building and running an image needs root")
-    for program in ("buildah", "runc", "debootstrap", "unshare"):
-        need_program(program)
-    try:
-        with built_image() as built:
-            yield built
-    except MissingError as error:
-        need(None, str(error))
 
 
 def test_it_says_what_docker_and_kubernetes_want_to_know(image: Image) -> None:
