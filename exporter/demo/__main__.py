@@ -20,5 +20,7 @@ def _announce_full(answer: str) -> None:
     print(f"sessions is full: newcomers get {answer!r}", flush=True)
 
 
+if len(sys.argv) != 4:  # noqa: PLR2004  itself and three URLs
+    sys.exit(__doc__)
 asyncio.run(_make_trouble(sys.argv[1:]))
 sys.exit("a server went away")
