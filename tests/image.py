@@ -83,7 +83,7 @@ def built_image() -> Iterator[Image]:
         buildah = ("buildah", "--storage-driver=vfs", f"--root={folder}/root", f"--runroot={folder}/run")
         empty = _run(*buildah, "from", "scratch").strip()
         _run(*buildah, "add", "--quiet", empty, BASE_FOLDER, "/")
-        _run(*buildah, "commit", "--quiet", "--rm", empty, f"docker.io/library/{base}")
+        _run(*buildah, "commit", "--quiet", "--rm", empty, base)
         how = ("--isolation=chroot", "--pull-never", "--format=docker", *_pip_mounts(folder))
         labels = ("--build-arg=VERSION=1.2.3", "--build-arg=REVISION=0123abc")
         _run(*buildah, "build", *how, *labels, "--tag=exporter", ROOT)
