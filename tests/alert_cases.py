@@ -10,8 +10,11 @@ HELD: dict[str, float | str] = {
     'redis_app_connections{app="login",state="active"}': 20,
     'redis_app_suspected_leaked_connections{app="cart"}': 55,
 }
+USED = "85 of 100 connections in use"
+UNSEEN = "unknown of unknown connections in use when last seen"
 HOLDERS = "\nHeld by cart 65 (55 suspected leaked), login 20."
-NOBODY = "\nHeld by apps that no list has named."
+LAST_LISTED = "\nHeld by cart 65 (55 suspected leaked), login 20, when last listed."
+NOBODY = "\nHeld by apps that no list has named, when last listed."
 OK: dict[str, float | str] = {"redis_up": 1, 'redis_target_state{state="ok"}': 1}
 
 
@@ -50,63 +53,134 @@ class Case:
     fires: Mapping[str, tuple[Fires, ...]]
 
 
-def quiet(sentence: str, alert: str, series: Mapping[str, float | str], at: str = "31m") -> Case:
+def quiet(sentence: str, alert: str, series: Mapping[str, float | str], at: str = "16m") -> Case:
     return Case(sentence, alert, series, {at: ()})
 
 
-def _state_cases() -> list[Case]:
-    cases = []
-    for state in ("refused", "timeout", "unreachable", "dns"):
-        gone = until_cut_off(slots(85) | HELD) | {
-            "redis_up": "1x8 0x200",
-            'redis_target_state{state="ok"}': "1x8 0x200",
-            f'redis_target_state{{state="{state}"}}': "0x8 1x200",
+def _in_states(states: tuple[str, ...]) -> dict[str, float | str]:
+    """Give one target to each state, in it from the ninth step on and until the exporter vanishes."""
+    gone: dict[str, float | str] = {}
+    for state in states:
+        gone |= {
+            f'redis_up{{target="{state}"}}': "1x7 0x80 stale",
+            f'redis_target_state{{target="{state}",state="ok"}}': "1x7 0x80 stale",
+            f'redis_target_state{{target="{state}",state="{state}"}}': "0x7 1x80 stale",
         }
-        says = (
-            f"orders cannot be reached: {state}.\nWhen it was last seen, 85 of 100 connections were in use."
-            + HOLDERS
-        )
-        cases.append(
-            Case(
-                f"down for two minutes with the state {state}",
-                "RedisConnectionTargetDown",
-                gone,
-                {"4m": (), "4m15s": (Fires(says, "critical"),), "30m": (Fires(says, "critical"),)},
-            )
-        )
-    names = {
-        "critical": ("busy", "loading"),
-        "warning": ("auth", "tls", "noperm", "protocol", "unknown"),
-    }
-    explained = (
-        "auth: wrong user or password. tls: no trust in the certificate. noperm: +info is missing. busy: a "
-        "script runs and holds everybody. loading: it reads its data and serves nobody. protocol: it does not "
-        "speak Redis. unknown: something else, see the exporter's log."
+    return gone
+
+
+def _unobservable(severity: str, explained: str, states: tuple[str, ...]) -> Case:
+    fires = tuple(
+        Fires(f"{state} answers, but its state is {state}.\n{explained}{NOBODY}", severity, target=state)
+        for state in states
     )
-    for severity, states in names.items():
-        for state in states:
-            says = f"orders answers, but its state is {state}.\n{explained}{NOBODY}"
-            cases.append(
-                Case(
-                    f"not observable for five minutes with the state {state}",
-                    "RedisConnectionTargetUnobservable",
-                    {"redis_up": 0, f'redis_target_state{{state="{state}"}}': 1},
-                    {"4m45s": (), "5m": (Fires(says, severity),)},
-                )
-            )
-    return cases
+    return Case(
+        f"not observable for five minutes: {', '.join(states)}",
+        "RedisConnectionTargetUnobservable",
+        _in_states(states),
+        {"6m45s": (), "7m": fires},
+    )
 
 
-def near(share: int, *, state: str = "ok") -> str:
+DOWN = ("refused", "timeout", "unreachable", "dns")
+
+
+_SCRAPED = {"namespace": "prod", "service": "exporter", "container": "exporter", "endpoint": "http"}
+
+
+def _in_pod(pod: str, series: Mapping[str, float | str], namespace: str = "prod") -> dict[str, float | str]:
+    """Series as a ServiceMonitor of Kubernetes labels them."""
+    labels = _SCRAPED | {"namespace": namespace, "pod": pod, "instance": f"{pod}:10051"}
+    added = ",".join(f'{label}="{value}"' for label, value in labels.items())
+    return {
+        f"{name.rstrip('}')}{',' if '{' in name else '{'}{added}}}": value for name, value in series.items()
+    }
+
+
+def near(share: int, *, state: str = "ok", holders: str = HOLDERS) -> str:
     """Describe how near the limit `orders` is."""
     return (
         f"orders had {share}% of its 100 connections in use at the peak of the last minute that was seen. "
-        f"State: {state}.{HOLDERS}"
+        f"State: {state}.{holders}"
     )
 
 
 CASES = [
-    *_state_cases(),
+    Case(
+        "down for two minutes, whatever the reason, and still so when its exporter vanishes",
+        "RedisConnectionTargetDown",
+        _in_states(DOWN),
+        {
+            at: tuple(
+                Fires(f"{state} cannot be reached: {state}. {UNSEEN}.{NOBODY}", "critical", target=state)
+                for state in DOWN
+            )
+            if at != "3m45s"
+            else ()
+            for at in ("3m45s", "4m", "26m")
+        },
+    ),
+    Case(
+        "a server that is down was seen before, and is no longer down as soon as it is back",
+        "RedisConnectionTargetDown",
+        until_cut_off(slots(85) | HELD)
+        | {
+            "redis_up": "1x8 0x40 1x100",
+            'redis_target_state{state="ok"}': "1x8 0x40 1x100",
+            'redis_target_state{state="refused"}': "0x8 1x40 0x100",
+        },
+        {
+            "10m": (
+                Fires(f"orders cannot be reached: refused. {USED} when last seen.{LAST_LISTED}", "critical"),
+            ),
+            "12m30s": (),
+        },
+    ),
+    _unobservable(
+        "critical",
+        "busy: a script or a module runs and holds everybody. loading: it reads its data.",
+        ("busy", "loading"),
+    ),
+    _unobservable(
+        "warning",
+        "auth: wrong user or password. tls: no trust in the certificate. noperm: +info is missing. protocol: it does not speak Redis. unknown: something else, see the exporter's log.",
+        ("auth", "tls", "noperm", "protocol", "unknown"),
+    ),
+    Case(
+        "a server that answers one poll of three",
+        "RedisConnectionTargetFlapping",
+        slots(85)
+        | HELD
+        | {
+            "redis_connection_exporter_polls_total": "0+3x200",
+            'redis_connection_exporter_poll_failures_total{reason="timeout"}': "0+2x200",
+            'redis_connection_exporter_poll_failures_total{reason="dns"}': 0,
+        },
+        {
+            "9m": (),
+            "20m": (
+                Fires(
+                    f"66.67% of the polls of orders within 10 minutes have failed: timeout 80. {USED}.{HOLDERS}"
+                ),
+            ),
+        },
+    ),
+    quiet(
+        "a server that answers three polls of four",
+        "RedisConnectionTargetFlapping",
+        {
+            "redis_connection_exporter_polls_total": "0+4x200",
+            'redis_connection_exporter_poll_failures_total{reason="timeout"}': "0+1x200",
+        },
+    ),
+    quiet(
+        "a server that answers never is not flapping",
+        "RedisConnectionTargetFlapping",
+        {
+            "redis_connection_exporter_polls_total": "0+4x200",
+            'redis_connection_exporter_poll_failures_total{reason="timeout"}': "0x20 0+4x180",
+        },
+    ),
     quiet(
         "a server that another exporter reaches is not down",
         "RedisConnectionTargetDown",
@@ -117,7 +191,12 @@ CASES = [
             'redis_target_state{instance="second",state="ok"}': 1,
         },
     ),
-    quiet("a server that is loading for a moment", "RedisConnectionTargetUnobservable", OK),
+    quiet(
+        "a server that is loading for three minutes",
+        "RedisConnectionTargetUnobservable",
+        {"redis_up": "1x8 0x11 1x200", 'redis_target_state{state="loading"}': "0x8 1x11 0x200"},
+        at="7m",
+    ),
     Case(
         "above 0.8 for five minutes is a ticket",
         "RedisConnectionsNearLimit",
@@ -144,8 +223,14 @@ CASES = [
             'redis_target_state{state="at_limit"}': "0x20 1x400",
         },
         {
-            "6m": (Fires(near(92, state="at_limit")), Fires(near(92, state="at_limit"), "critical")),
-            "55m": (Fires(near(92, state="at_limit")), Fires(near(92, state="at_limit"), "critical")),
+            "6m": (
+                Fires(near(92, state="at_limit", holders=LAST_LISTED)),
+                Fires(near(92, state="at_limit", holders=LAST_LISTED), "critical"),
+            ),
+            "55m": (
+                Fires(near(92, state="at_limit", holders=LAST_LISTED)),
+                Fires(near(92, state="at_limit", holders=LAST_LISTED), "critical"),
+            ),
             "1h15m": (),
         },
     ),
@@ -156,16 +241,29 @@ CASES = [
         {"5m": (Fires(near(85)),)},
     ),
     Case(
-        "two exporters of one server make one alert",
+        "two pods that watch one server make one alert",
         "RedisConnectionsNearLimit",
-        slots(85)
-        | HELD
-        | OK
-        | {
-            name.replace("{", '{instance="second",') if "{" in name else f'{name}{{instance="second"}}': value
-            for name, value in (slots(84) | HELD | OK).items()
-        },
-        {"5m": (Fires(near(85)),)},
+        _in_pod("a", slots(85) | HELD | OK) | _in_pod("b", slots(84) | HELD | OK),
+        {"5m": (Fires(near(85), labels=_SCRAPED),)},
+    ),
+    Case(
+        "the same names in another namespace are another server",
+        "RedisConnectionsNearLimit",
+        _in_pod("a", slots(85) | HELD | OK)
+        | _in_pod("b", slots(7000, 100_000) | HELD | OK, namespace="staging"),
+        {"5m": (Fires(near(85), labels=_SCRAPED),)},
+    ),
+    Case(
+        "a target whose own labels have changed is one target",
+        "RedisConnectionsNearLimit",
+        until_cut_off(
+            {
+                f"{name.rstrip('}')}{',' if '{' in name else '{'}team='a'}}": value
+                for name, value in (slots(95) | HELD).items()
+            }
+        )
+        | {name: f"_x10 {value}x200" for name, value in (slots(85) | HELD | OK).items()},
+        {"20m": (Fires(near(85)),)},
     ),
     Case(
         "exactly 0.9 is a ticket and no page",
@@ -187,8 +285,7 @@ CASES = [
             "2m": (),
             "2m15s": (
                 Fires(
-                    "orders refuses newcomers, or did so within the last minute: 85 of 100 connections are in "
-                    f"use. State: at_limit.{HOLDERS}",
+                    f"orders refuses newcomers, or did so within the last minute: {USED} when last seen. State: at_limit.{LAST_LISTED}",
                     "critical",
                 ),
             ),
@@ -202,8 +299,7 @@ CASES = [
         {
             "15s": (
                 Fires(
-                    "orders refuses newcomers, or did so within the last minute: 100 of 100 connections are in "
-                    f"use. State: ok.{HOLDERS}",
+                    f"orders refuses newcomers, or did so within the last minute: 100 of 100 connections in use. State: ok.{HOLDERS}",
                     "critical",
                 ),
             )
@@ -217,7 +313,9 @@ CASES = [
         {
             "2m": (),
             "2m30s": (
-                Fires(f"orders has rejected 3 connections in 5 minutes; 100 of 100 are in use.{HOLDERS}"),
+                Fires(
+                    f"orders has rejected 3 connections in 5 minutes; 100 of 100 connections in use.{HOLDERS}"
+                ),
             ),
             "10m": (),
         },
@@ -241,7 +339,7 @@ CASES = [
             "32m": (
                 Fires(
                     "orders will have no free connection in 2h 8m 0s if the growth of the last hour goes on; "
-                    f"68 of 100 are in use.{HOLDERS}"
+                    f"68 of 100 connections in use.{HOLDERS}"
                 ),
             ),
         },
@@ -254,11 +352,23 @@ CASES = [
             "redis_connection_slots_limit": 100,
             "redis_connection_utilization_ratio": "0.05+0.000625x400",
         },
+        at="31m",
+    ),
+    quiet(
+        "one step, and no growth since",
+        "RedisConnectionsExhaustedSoon",
+        {
+            "redis_connection_slots_used": "52x60 60x100",
+            "redis_connection_slots_limit": 100,
+            "redis_connection_utilization_ratio": "0.52x60 0.6x100",
+        },
+        at="36m",
     ),
     quiet(
         "no growth, however full",
         "RedisConnectionsExhaustedSoon",
         slots(79) | OK,
+        at="31m",
     ),
     Case(
         "a limit lower than that of a server with the same labels",
@@ -274,7 +384,7 @@ CASES = [
             "14m": (),
             "15m": (
                 Fires(
-                    "orders takes 4064 connections; others with the same labels take more. 100 are in use. "
+                    "orders takes 4064 connections; others with the same labels take more. 100 of 4064 connections in use. "
                     "Where the limit is 32 below a round number, the limit of open files has cut it."
                     "\nHeld by cart 9.",
                     "info",
@@ -309,7 +419,7 @@ CASES = [
             "14m": (),
             "15m": (
                 Fires(
-                    "orders does not tell its maxclients; 85 connections are in use. Set max_clients for this "
+                    "orders does not tell its maxclients: 85 of unknown connections in use. Set max_clients for this "
                     f"target.{HOLDERS}"
                 ),
             ),
@@ -324,7 +434,7 @@ CASES = [
             "9m": (),
             "10m": (
                 Fires(
-                    "cart holds 76.47% of the clients of orders; 85 of 100 connections are in use." + HOLDERS,
+                    "cart holds 76.47% of the clients of orders; 85 of 100 connections in use." + HOLDERS,
                     labels={"app": "cart"},
                 ),
             ),
@@ -348,7 +458,7 @@ CASES = [
             "14m": (),
             "15m": (
                 Fires(
-                    "70.59% of the clients of orders are stale; 85 of 100 connections are in use. Stale "
+                    "70.59% of the clients of orders are stale; 85 of 100 connections in use. Stale "
                     f"connections by app: cart 60.{HOLDERS}"
                 ),
             ),
@@ -366,22 +476,16 @@ CASES = [
     Case(
         "more than ten suspected leaks of one app",
         "RedisConnectionsLeaking",
-        slots(85) | HELD | OK | {'redis_app_connections_growth_per_second{app="cart"}': 0},
+        slots(85) | HELD | OK,
         {
             "9m": (),
             "10m": (
                 Fires(
-                    "cart has 55 connections to orders that it will probably not use again, and its number of "
-                    f"connections does not fall; 85 of 100 connections of the server are in use.{HOLDERS}",
+                    f"cart has 55 connections to orders that it will probably not use again; {USED}.{HOLDERS}",
                     labels={"app": "cart"},
                 ),
             ),
         },
-    ),
-    quiet(
-        "the app's connections fall",
-        "RedisConnectionsLeaking",
-        slots(85) | HELD | OK | {'redis_app_connections_growth_per_second{app="cart"}': -0.01},
     ),
     quiet(
         "ten suspected leaks",
@@ -510,8 +614,7 @@ CASES = [
                     target=None,
                 ),
                 Fires(
-                    "The exporter exporter:10051 of job redis-connections is gone, and with it every other "
-                    "warning of these rules. More than half full when last seen: orders 85%.",
+                    "The exporter exporter:10051 of job redis-connections is gone. More than half full when last seen: orders 85%.",
                     labels={"instance": "exporter:10051"},
                     target=None,
                 ),
@@ -525,8 +628,7 @@ CASES = [
         {
             "3m": (
                 Fires(
-                    "The exporter exporter:10051 of job redis-connections is gone, and with it every other "
-                    "warning of these rules. More than half full when last seen: none.",
+                    "The exporter exporter:10051 of job redis-connections is gone. More than half full when last seen: none.",
                     labels={"instance": "exporter:10051"},
                     target=None,
                 ),
@@ -541,8 +643,7 @@ CASES = [
             "2m45s": (),
             "3m": (
                 Fires(
-                    "Every exporter of Redis connections is gone, and with it every other warning of these "
-                    "rules. More than half full when last seen: none.",
+                    "Nothing is known of any Redis server: no exporter is scraped, or its series are dropped. More than half full when last seen: none.",
                     "critical",
                     {"job": ""},
                     target=None,
@@ -565,6 +666,34 @@ CASES = [
                 Fires(
                     "Servers watched by nobody since an exporter of job redis-connections is gone: 1. "
                     "Fullest when last seen: orders 85%.",
+                    "critical",
+                    target=None,
+                ),
+            ),
+        },
+    ),
+    Case(
+        "the pod of one of several exporters that share the servers has vanished",
+        "RedisConnectionExporterTargetsLost",
+        until_cut_off(
+            {
+                'redis_up{instance="first"}': 1,
+                'up{target="",instance="first"}': 1,
+                'redis_connection_exporter_build_info{target="",instance="first"}': 1,
+            },
+            40,
+        )
+        | {
+            'redis_up{target="baskets",instance="second"}': 1,
+            'up{target="",instance="second"}': 1,
+            'redis_connection_exporter_build_info{target="",instance="second"}': 1,
+        },
+        {
+            "13m": (),
+            "14m": (
+                Fires(
+                    "Servers watched by nobody since an exporter of job redis-connections is gone: 1. "
+                    "Fullest when last seen: unknown.",
                     "critical",
                     target=None,
                 ),
@@ -658,6 +787,7 @@ CASES = [
             'redis_connection_exporter_folded_connections{cut="apps"}': 25,
             'redis_connection_exporter_folded_connections{cut="hosts"}': 90,
         },
+        at="31m",
     ),
     quiet("all thresholds are there", "RedisConnectionRulesIncomplete", OK),
 ]

@@ -13,6 +13,8 @@ import redis
 import trustme
 
 from exporter.demo.servers import Server, running_server
+from tests.image import Image, built_image
+from tests.servers.fetch import MissingError
 from tests.servers.kinds import KINDS, SYSTEM, ServerKind
 
 hypothesis.settings.register_profile("any machine", deadline=None)
@@ -121,3 +123,16 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     client.cert_chain_pems[0].write_to_path(made.client_cert)
     client.private_key_pem.write_to_path(made.client_key)
     return made
+
+
+@pytest.fixture(scope="session")
+def image() -> Iterator[Image]:
+    """The image, built once for all tests that want it."""
+    need(os.geteuid() == 0, "building and running an image needs root")
+    for program in ("buildah", "runc", "debootstrap", "unshare"):
+        need_program(program)
+    try:
+        with built_image() as built:
+            yield built
+    except MissingError as error:
+        need(None, str(error))

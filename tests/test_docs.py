@@ -30,7 +30,7 @@ def test_every_metric_named_in_a_document_exists() -> None:
     for family in OwnMetrics().registry.collect():
         known |= {family.name, f"{family.name}_total"}
     others = ("redis_exporter", "redis_version", "redis_mode")
-    for page in [ROOT / "README.md", *FOLDER.glob("*.md"), ROOT / "CONTRIBUTING.md"]:
+    for page in [ROOT / "README.md", *FOLDER.rglob("*.md"), ROOT / "CONTRIBUTING.md"]:
         for name in re.findall(r"\bredis_[a-z_]+[a-z]\b", page.read_text()):
             if not name.startswith(others):
                 assert any(each.startswith(name) for each in known), f"{page.name}: {name}"
@@ -48,6 +48,6 @@ def test_every_label_of_ours_is_reserved_in_the_settings() -> None:
 
 
 def test_documents_link_to_files_that_exist() -> None:
-    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *FOLDER.glob("*.md")]:
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *FOLDER.rglob("*.md")]:
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / Path(link)).exists(), f"{page.name}: {link}"

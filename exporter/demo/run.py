@@ -9,13 +9,12 @@ import uvloop
 
 from exporter.app import Exporter
 from exporter.demo.servers import Server, ServerError, find_server, running_server
-from exporter.demo.trouble import busy_client, idle_client, leaking_app, waiting_client
+from exporter.demo.trouble import LEAK_PAUSE_SECONDS, trouble
 from exporter.model import Access, ClientPlan, Config, ListenAddress, Pace, RedisUrl, Target
 
 DemoError = ServerError
 
 _LIMIT = 100
-_LEAK_PAUSE_SECONDS = 0.2
 
 
 def demo(address: ListenAddress, duration: float | None) -> None:
@@ -57,17 +56,8 @@ async def _run(
 ) -> None:
     exporter = Exporter(config, lambda: config)
     async with asyncio.TaskGroup() as tasks:
-        trouble = [
-            *(busy_client(orders.port, f"checkout-{n % 4}", 0.1 + n / 50) for n in range(20)),
-            *(
-                waiting_client(queue.port, "mail-worker", timeout)
-                for timeout in (0, 0, 0, 0, 0, 0, 0, 5, 5, 5, 5, 5)
-            ),
-            *(idle_client(queue.port, "report-pool") for _ in range(15)),
-            *(busy_client(sessions.port, "login", 0.5) for _ in range(10)),
-            leaking_app(sessions.port, "cart-service", _LEAK_PAUSE_SECONDS, _announce_full),
-        ]
-        running = [tasks.create_task(each) for each in trouble]
+        clients = trouble(orders.place, queue.place, sessions.place, _announce_full)
+        running = [tasks.create_task(client) for client in clients]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(duration):
                 await exporter.run()
@@ -85,7 +75,7 @@ def _announce_full(answer: str) -> None:
 
 def _explain(binary: Path, targets: dict[str, Server], address: ListenAddress) -> None:
     page = f"http://{address}" if address.host else f"http://localhost{address}"
-    seconds = _LIMIT * _LEAK_PAUSE_SECONDS
+    seconds = _LIMIT * LEAK_PAUSE_SECONDS
     meaning = {
         "orders": "healthy",
         "queue": "12 clients wait in BLPOP, 7 of them for ever; 15 are idle",

@@ -54,6 +54,11 @@ class Server:
     port: int
     folder: Path
 
+    @property
+    def place(self) -> tuple[str, int]:
+        """Host and port."""
+        return "127.0.0.1", self.port
+
 
 def _end_with_parent() -> None:
     """Let the kernel end the server when we are killed without a chance to clean up."""

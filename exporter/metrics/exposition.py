@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 from exporter.board import Board, Watch
@@ -196,11 +196,12 @@ class Pages:
         return Page(plain)
 
 
-async def _join(form: Format, targets: Iterable[Cells], own: bytes) -> bytes:
+async def _join(form: Format, targets: Sequence[Cells], own: bytes) -> bytes:
     """Join cells family by family, as the formats demand, leaving out families without a series."""
     parts: list[bytes] = []
     joined = 0
-    for family, column in zip(CATALOGUE, zip(*targets, strict=True), strict=True):
+    columns = zip(*targets, strict=True) if targets else ((),) * len(CATALOGUE)  # a shard may have none
+    for family, column in zip(CATALOGUE, columns, strict=True):
         lines = b"".join(column)
         if lines:
             if form is Format.OPENMETRICS_1_0_0:

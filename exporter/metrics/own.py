@@ -26,7 +26,9 @@ class OwnMetrics:
             registry=self.registry,
         )
         build.labels(__version__).set(1)
-        self.targets = Gauge(f"{_PREFIX}targets", "Configured targets.", registry=self.registry)
+        self.targets = Gauge(
+            f"{_PREFIX}targets", "Configured targets, those of this shard.", registry=self.registry
+        )
         self._reload_ok = Gauge(
             f"{_PREFIX}config_last_reload_successful",
             "Whether the last attempt to load the configuration succeeded (1) or the old one stays (0).",

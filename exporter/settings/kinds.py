@@ -119,6 +119,18 @@ def parse_listen_address(value: object) -> ListenAddress:
     return ListenAddress(host, port)
 
 
+def parse_shard_index(value: object) -> object:
+    """Read `3`, or the name of a StatefulSet's pod, which ends in its number: `exporter-3`."""
+    if not isinstance(value, str):
+        return value
+    number = re.fullmatch(r"(?:.+-)?([0-9]{1,9})", value)
+    if number is None:
+        raise ValueError(
+            "not the number of a shard: write 0, or the name of a pod that ends in it, as in x-0"
+        )
+    return int(number[1])
+
+
 def parse_path(value: object) -> str:
     """Read the path of a page, as in `/metrics`."""
     if isinstance(value, str) and re.fullmatch(r"/[A-Za-z0-9._~/-]+", value):

@@ -5,7 +5,7 @@ import re
 import yaml
 from pydantic import SecretStr
 
-from exporter.model import Access, AppRules, ClientPlan, Config, Pace, Rename, Target, Tls
+from exporter.model import Access, AppRules, ClientPlan, Config, Pace, Rename, Shard, Target, Tls
 from exporter.settings.tree import Auth, Clients, Settings
 from exporter.settings.tree import Target as Configured
 
@@ -13,12 +13,14 @@ _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 def plain_config(settings: Settings) -> Config:
-    """Take what the daemon needs from the settings, each target with the credentials that apply to it."""
+    """Take what the daemon needs from the settings: its own targets, each with the credentials that apply."""
+    shard = Shard(settings.shard.index, settings.shard.count)
     return Config(
-        targets=tuple(_target(each, settings.auth) for each in settings.targets),
+        targets=tuple(_target(each, settings.auth) for each in settings.targets if shard.owns(each.name)),
         pace=Pace(settings.poll.interval, settings.poll.timeout),
         listen=settings.web.listen_address,
         clients=_plan(settings.clients),
+        shard=shard,
         telemetry_path=settings.web.telemetry_path,
         log_level=settings.log.level,
         log_format=settings.log.format,

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
@@ -28,6 +29,7 @@ from exporter.settings.kinds import (
     PagePath,
     Url,
     format_duration,
+    parse_shard_index,
 )
 
 ENVIRONMENT_PREFIX = "EXPORTER_"
@@ -334,6 +336,34 @@ class Target(Auth):
         return target if target.name else target.model_copy(update={"name": target.url.place})
 
 
+class Shard(Section):
+    """Which part of the targets this exporter watches, where several share them."""
+
+    index: Annotated[int, BeforeValidator(parse_shard_index)] = Field(
+        default=0,
+        ge=0,
+        description="Number of this exporter among them, counted from 0; the name of a pod that ends in it, "
+        "such as `exporter-3`, will do.",
+    )
+    count: int = Field(
+        default=1,
+        ge=1,
+        le=1000,
+        description="How many exporters share the targets; each target is watched by one of them.",
+    )
+
+    @model_validator(mode="after")
+    def _index_below_count(self) -> Self:
+        if self.index >= self.count:
+            raise PydanticCustomError(
+                "no_such_shard",
+                "there is no shard {index} of {count}: shards are counted from 0, write a shard.index below "
+                "shard.count",
+                {"index": self.index, "count": self.count},
+            )
+        return self
+
+
 class Web(Section):
     """The exporter's own HTTP server."""
 
@@ -395,6 +425,7 @@ class Settings(BaseSettings):
     )
     poll: Poll = Field(default=Poll(), description="How often and how long.")
     clients: Clients = Field(default=Clients(), description="Who holds the connections.")
+    shard: Shard = Field(default=Shard(), description="Which part of the targets.")
     web: Web = Field(default=Web(), description="The HTTP server.")
     log: Log = Field(default=Log(), description="Logging.")
 

@@ -119,14 +119,15 @@ class Site:
         if len(names) != 1:
             return Answer(b"Name one target: /probe?target=NAME. The names are on /sd.\n", 400)
         if self._board.get(names[0]) is None:
-            return Answer(b"No target of that name is configured. The names are on /sd.\n", 404)
+            return Answer(b"No target of that name is configured here. The names are on /sd.\n", 404)
         form, escaping = negotiate_format(request.headers.get("accept", ""))
         return await _exposition(
             await self._pages.page_of(names[0], form), form.content_type(escaping), request
         )
 
     async def _status(self, _: Request) -> Answer:
-        html = render_status(self._board, time.time(), self._config().telemetry_path)
+        config = self._config()
+        html = render_status(self._board, time.time(), config.telemetry_path, config.shard)
         policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
         headers = (("content-security-policy", policy), ("cache-control", "no-store"))
         return Answer(html, content_type="text/html; charset=utf-8", headers=headers)

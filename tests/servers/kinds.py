@@ -39,6 +39,8 @@ KINDS = (
 )
 OLDEST = KINDS[0]
 SYSTEM = KINDS[2]
+# The first with filters by idle time, name and flags; only the runbooks' commands run against it.
+VALKEY_9 = ServerKind("pypi-valkey-9.1", (str(CACHE / "valkey-9.1" / "valkey-server"),), tls=False)
 
 # The oldest and the newest Prometheus that must understand our rules.
 PROMTOOLS = {

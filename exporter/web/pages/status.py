@@ -5,7 +5,7 @@ from html import escape
 
 from exporter import NAME, __version__
 from exporter.board import Watch
-from exporter.model import Outage, Reading, State
+from exporter.model import Outage, Reading, Shard, State
 from exporter.web.pages.holders import HOLDERS_STYLE, render_holders
 
 _WARNING, _CRITICAL = 0.8, 0.9
@@ -26,18 +26,19 @@ td.n,th.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 """
 
 
-def render_status(watches: Iterable[Watch], now: float, telemetry_path: str) -> bytes:
+def render_status(watches: Iterable[Watch], now: float, telemetry_path: str, shard: Shard) -> bytes:
     """Render the page; `now` is Unix time. Everything that came from a server or the settings is escaped."""
     rows = sorted(watches, key=_urgency)
     in_trouble = sum(1 for watch in rows if watch.state is not State.OK)
     count = f"{len(rows)} target{'s' if len(rows) != 1 else ''}"
     summary = f"{count}, {in_trouble} in trouble" if in_trouble else f"{count}, all ok"
+    part = f" Shard {shard.index} of {shard.count}, counted from 0." if shard.count > 1 else ""
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="5">
 <meta name="viewport" content="width=device-width,initial-scale=1">
 <title>{summary} - {NAME}</title><link rel="icon" href="data:,">
 <style>{_STYLE}{HOLDERS_STYLE}</style></head><body>
-<h1>{NAME}</h1><p>{summary}. Version {escape(__version__)}.
+<h1>{NAME}</h1><p>{summary}. Version {escape(__version__)}.{part}
 <a href="{escape(telemetry_path)}">Metrics</a>, <a href="/config">configuration</a>,
 <a href="/sd">service discovery</a>.</p>
 <main><table><thead><tr><th>Target</th><th>State</th><th>Connections used of limit</th>
