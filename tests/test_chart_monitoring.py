@@ -196,11 +196,3 @@ def test_every_dashboard_of_the_project_is_in_the_chart() -> None:
     del held["exporter.yaml"]
     dashboards = [path.read_text() for path in ROOT.glob("grafana/dashboards/*.json")]
     assert held == {f"{json.loads(text)['uid']}.json": text.rstrip("\n") for text in dashboards}
-
-
-def test_each_shard_is_asked_for_its_own_targets() -> None:
-    objects = rendered_example(CHART / "ci" / "sharded-values.yaml")
-    urls = [each["url"] for each in the(objects, "ScrapeConfig")["spec"]["httpSDConfigs"]]
-    services = [each["metadata"]["name"] for each in of_kind(objects, "Service")[1:]]
-    assert urls == [f"https://{name}.monitoring.svc:10051/sd" for name in services]
-    assert len(urls) == 3

@@ -24,6 +24,7 @@ from tests.charts.render import (
     rendered,
     rendered_example,
     selects,
+    shards,
     template,
     the,
 )
@@ -61,7 +62,7 @@ def test_the_examples_cover_every_kind_of_object() -> None:
     kinds = {each["kind"] for example in EXAMPLES for each in rendered_example(example)}
     assert kinds >= {
         "ConfigMap", "Deployment", "Ingress", "NetworkPolicy", "Pod", "PodDisruptionBudget", "PodMonitor",
-        "PrometheusRule", "ScrapeConfig", "Service", "ServiceAccount", "ServiceMonitor",
+        "PrometheusRule", "ScrapeConfig", "Service", "ServiceAccount", "ServiceMonitor", "StatefulSet",
     }  # fmt: skip
 
 
@@ -186,35 +187,63 @@ def test_a_password_comes_from_its_secret_as_a_file() -> None:
 )
 def test_selectors_find_what_they_mean_and_nothing_else(example: Path) -> None:
     objects = rendered_example(example)
-    shards = of_kind(objects, "Deployment")
-    for shard in shards:
-        selector = shard["spec"]["selector"]["matchLabels"]
-        assert [each for each in shards if selects(selector, each["spec"]["template"])] == [shard]
-    everybody = pods(objects)
-    service, *by_shard = (each["spec"]["selector"] for each in of_kind(objects, "Service"))
-    wide = [service]
+    workloads = [*of_kind(objects, "Deployment"), *of_kind(objects, "StatefulSet")]
+    for each in workloads:
+        selector = each["spec"]["selector"]["matchLabels"]
+        assert [other for other in workloads if selects(selector, other["spec"]["template"])] == [each]
+    services = of_kind(objects, "Service")
+    wide = [each["spec"]["selector"] for each in services]
     wide += [each["spec"]["selector"]["matchLabels"] for each in of_kind(objects, "PodDisruptionBudget")]
     wide += [each["spec"]["podSelector"]["matchLabels"] for each in of_kind(objects, "NetworkPolicy")]
     wide += [each["spec"]["selector"]["matchLabels"] for each in of_kind(objects, "PodMonitor")]
-    for selector in wide:
-        assert all(selects(selector, pod) for pod in everybody)
-    for selector, pod in zip(by_shard, everybody, strict=bool(by_shard)):
-        assert [each for each in everybody if selects(selector, each)] == [pod]
     test_pod = the(objects, "Pod")
-    assert not any(selects(selector, test_pod) for selector in (*wide, *by_shard))
+    for selector in wide:
+        assert all(selects(selector, pod) for pod in pods(objects))
+        assert not selects(selector, test_pod)
     for monitor in of_kind(objects, "ServiceMonitor"):
-        assert selects(monitor["spec"]["selector"]["matchLabels"], of_kind(objects, "Service")[0])
+        assert selects(monitor["spec"]["selector"]["matchLabels"], services[0])
         assert monitor["spec"]["namespaceSelector"] == {"matchNames": [NAMESPACE]}
 
 
-def test_the_first_shard_keeps_its_deployment_when_more_are_added() -> None:
-    one, three = (rendered({"targets": [ORDERS], "shards": count}) for count in (1, 3))
-    (alone,) = of_kind(one, "Deployment")
-    first, second, third = of_kind(three, "Deployment")
-    assert alone["metadata"]["name"] == first["metadata"]["name"] == f"{RELEASE}-redis-connection-exporter"
-    assert alone["spec"]["selector"] == first["spec"]["selector"]
-    assert second["metadata"]["name"].endswith("-1")
-    assert third["metadata"]["name"].endswith("-2")
+def test_shards_are_the_pods_of_a_statefulset_and_each_replica_is_one() -> None:
+    name = f"{RELEASE}-redis-connection-exporter"
+    for replicas, names in ((1, [name]), (2, [name, f"{name}-r2"])):
+        objects = rendered({"targets": [ORDERS], "shards": 3, "replicaCount": replicas})
+        assert not of_kind(objects, "Deployment")
+        headless = of_kind(objects, "Service")[1]
+        assert headless["spec"]["clusterIP"] == "None"
+        sets = of_kind(objects, "StatefulSet")
+        assert [each["metadata"]["name"] for each in sets] == names
+        for spec in (each["spec"] for each in sets):
+            assert (spec["replicas"], spec["podManagementPolicy"]) == (3, "Parallel")
+            assert spec["serviceName"] == headless["metadata"]["name"]
+    alone = rendered({"targets": [ORDERS], "replicaCount": 2})
+    assert the(alone, "Deployment")["spec"]["replicas"] == 2
+    assert not of_kind(alone, "StatefulSet")
+    assert the(alone, "Service")["metadata"]["name"] == name
+
+
+def test_a_pod_of_a_statefulset_is_that_of_the_deployment_but_for_its_shard() -> None:
+    (alone,), (shard,) = (pods(rendered({"targets": [ORDERS], "shards": count})) for count in (1, 2))
+    told = {each["name"] for each in container(shard).pop("env")}
+    assert told == {"EXPORTER_SHARD__INDEX", "EXPORTER_SHARD__COUNT"}
+    del shard["metadata"]["labels"]["redis-connection-exporter/stateful-set"]
+    assert shard == alone
+
+
+def test_a_servicemonitor_finds_each_pod_once() -> None:
+    objects = rendered({"targets": [ORDERS], "shards": 2, "serviceMonitor": {"enabled": True}})
+    selector = the(objects, "ServiceMonitor")["spec"]["selector"]["matchLabels"]
+    services = of_kind(objects, "Service")
+    assert [selects(selector, each) for each in services] == [True, False]
+
+
+@pytest.mark.parametrize(("count", "replicas", "keys"), [(1, 2, None), (3, 1, None), (3, 2, ["pod-index"])])
+def test_the_pods_that_watch_the_same_are_spread(count: int, replicas: int, keys: list[str] | None) -> None:
+    for pod in pods(rendered({"targets": [ORDERS], "shards": count, "replicaCount": replicas})):
+        (spread,) = pod["spec"]["topologySpreadConstraints"]
+        assert selects(spread["labelSelector"]["matchLabels"], pod)
+        assert spread.get("matchLabelKeys") == (keys and [f"apps.kubernetes.io/{key}" for key in keys])
 
 
 def _checksums(**values: Any) -> list[str]:
@@ -264,12 +293,14 @@ def test_the_network_policy_opens_the_ports_of_the_targets() -> None:
 def test_a_long_name_leaves_room_for_what_is_appended() -> None:
     values = {
         "targets": [ORDERS],
-        "shards": 2,
+        "shards": 1000,
+        "replicaCount": 10,
         "fullnameOverride": "x" * 63,
-        "scrapeConfig": {"enabled": True},
     }
-    for each in rendered(values):
-        assert len(each["metadata"]["name"]) <= 63
+    for each in (objects := rendered(values)):
+        # A label of its pods is a StatefulSet's name and 11 characters.
+        assert len(each["metadata"]["name"]) <= (52 if each["kind"] == "StatefulSet" else 63)
+    assert all(len(name) <= 63 for name in shards(objects))
 
 
 def test_the_chart_can_be_a_part_of_another(tmp_path: Path) -> None:

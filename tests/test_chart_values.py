@@ -10,10 +10,11 @@ import yaml
 
 from exporter.settings import Sources, load
 from exporter.settings.flags import fields_of, leaves, section_of
+from exporter.settings.plain import plain_config
 from exporter.settings.tree import Rename, Settings, Target
 from helm.generate import CHART, ROOT, generated, stale
 from helm.schema import BESIDE_CONFIG
-from tests.charts.render import container, exporter_file, pods, refusal, rendered
+from tests.charts.render import exporter_file, refusal, rendered, shards
 
 ORDERS = {"name": "orders", "url": "redis://orders:6379"}
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
@@ -115,14 +116,44 @@ def test_no_setting_has_two_places_in_the_values() -> None:
         assert f"at '/config': additional properties '{key}' not allowed" in said
 
 
-def test_shards_are_told_to_the_exporter_by_their_number() -> None:
-    told = [
-        {each["name"]: each["value"] for each in container(pod)["env"]}
-        for pod in pods(rendered({"targets": [ORDERS], "shards": 3}))
-    ]
-    assert told == [{"EXPORTER_SHARD__INDEX": str(index), "EXPORTER_SHARD__COUNT": "3"} for index in range(3)]
-    (pod,) = pods(rendered({"targets": [ORDERS]}))
-    assert "env" not in container(pod)
+def _shares(
+    count: int, folder: Path, monkeypatch: pytest.MonkeyPatch, replicas: int = 1
+) -> dict[str, list[str]]:
+    """What each pod of the shards watches, by the pod's name: by the settings, as the exporter reads them."""
+    fleet = [{"name": f"redis-{number}", "url": f"redis://redis-{number}"} for number in range(100)]
+    objects = rendered({"targets": fleet, "shards": count, "replicaCount": replicas, "fullnameOverride": "x"})
+    file = folder / "exporter.yaml"
+    file.write_text(exporter_file(objects))
+    shares = {}
+    for pod, environment in shards(objects).items():
+        with monkeypatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            shares[pod] = [each.name for each in plain_config(load(Sources(file))).targets]
+    return shares
+
+
+def test_the_pods_of_the_shards_split_the_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shares = _shares(3, tmp_path, monkeypatch)
+    assert list(shares) == ["x-0", "x-1", "x-2"]
+    assert all(shares.values())
+    watched = sorted(name for share in shares.values() for name in share)
+    assert watched == sorted(f"redis-{number}" for number in range(100))
+
+
+def test_one_shard_more_moves_targets_to_itself_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, after = (_shares(count, tmp_path, monkeypatch) for count in (3, 4))
+    moved = set(after.pop("x-3"))
+    assert moved
+    assert after == {pod: [name for name in share if name not in moved] for pod, share in before.items()}
+
+
+def test_the_second_statefulset_watches_what_the_first_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares = _shares(2, tmp_path, monkeypatch, replicas=2)
+    assert list(shares) == ["x-0", "x-1", "x-r2-0", "x-r2-1"]
+    assert shares["x-0"] == shares["x-r2-0"] != shares["x-1"] == shares["x-r2-1"]
 
 
 def _groups(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

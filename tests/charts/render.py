@@ -88,8 +88,26 @@ def exporter_file(objects: list[Tree]) -> str:
 
 
 def pods(objects: list[Tree]) -> list[Tree]:
-    """The pod templates of all shards."""
-    return [each["spec"]["template"] for each in of_kind(objects, "Deployment")]
+    """The pod templates of the Deployment, or of the StatefulSets."""
+    return [
+        each["spec"]["template"] for kind in ("Deployment", "StatefulSet") for each in of_kind(objects, kind)
+    ]
+
+
+def shards(objects: list[Tree]) -> dict[str, dict[str, str]]:
+    """The pods of the StatefulSets by name, each with its environment as Kubernetes makes it."""
+    return {
+        pod: {each["name"]: _value(each, pod) for each in container(workload["spec"]["template"])["env"]}
+        for workload in of_kind(objects, "StatefulSet")
+        for number in range(workload["spec"]["replicas"])
+        for pod in [f"{workload['metadata']['name']}-{number}"]
+    }
+
+
+def _value(variable: Tree, pod: str) -> str:
+    fields = {"metadata.name": pod}
+    value: str = variable.get("value") or fields[variable["valueFrom"]["fieldRef"]["fieldPath"]]
+    return value
 
 
 def container(pod: Tree) -> Tree:

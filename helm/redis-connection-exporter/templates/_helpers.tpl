@@ -2,17 +2,11 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* 47 characters leave room for what is appended: the number of a shard, "-connection-test". */}}
+{{/* 47 characters leave room for "-connection-test"; a StatefulSet's name may have 52, its number included. */}}
 {{- define "redis-connection-exporter.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride }}
 {{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) }}
 {{- default $full .Values.fullnameOverride | trunc 47 | trimSuffix "-" }}
-{{- end }}
-
-{{/* The first shard keeps the plain name, so that going from one shard to several replaces nothing. */}}
-{{- define "redis-connection-exporter.shardName" -}}
-{{- $fullname := include "redis-connection-exporter.fullname" .root }}
-{{- ternary $fullname (printf "%s-%d" $fullname (int .shard)) (eq (int .shard) 0) }}
 {{- end }}
 
 {{/* What tells the release's objects from those of others, test pods included. */}}
@@ -21,15 +15,10 @@ app.kubernetes.io/name: {{ include "redis-connection-exporter.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{/* Every exporter of the release, whatever its shard. */}}
+{{/* Every exporter of the release. */}}
 {{- define "redis-connection-exporter.selectorLabels" -}}
 {{ include "redis-connection-exporter.identityLabels" . }}
 app.kubernetes.io/component: exporter
-{{- end }}
-
-{{- define "redis-connection-exporter.shardLabels" -}}
-{{ include "redis-connection-exporter.selectorLabels" .root }}
-redis-connection-exporter/shard: {{ .shard | quote }}
 {{- end }}
 
 {{- define "redis-connection-exporter.labels" -}}
@@ -43,13 +32,16 @@ app.kubernetes.io/part-of: {{ include "redis-connection-exporter.name" . }}
 {{- end }}
 {{- end }}
 
-{{/* Metadata of an object; `of` is its section of the values, `name` and `suffix` its name where it differs. */}}
+{{/* Metadata of an object; `of` is its section of the values, `name` its name where it differs. */}}
 {{- define "redis-connection-exporter.metadata" -}}
 {{- $of := .of | default dict -}}
 name: {{ .name | default (include "redis-connection-exporter.fullname" .root) }}
 namespace: {{ $of.namespace | default .root.Release.Namespace }}
 labels:
   {{- include "redis-connection-exporter.labels" .root | nindent 2 }}
+  {{- with .component }}
+  app.kubernetes.io/component: {{ . }}
+  {{- end }}
   {{- with $of.labels }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
@@ -77,26 +69,33 @@ annotations:
 {{- first .Values.config.web.listen_address | splitList ":" | last }}
 {{- end }}
 
+{{/* What the two Services have in common, with the port of each. */}}
 {{- define "redis-connection-exporter.serviceSpec" -}}
-type: {{ .Values.service.type }}
-{{- with .Values.service.clusterIP }}
-clusterIP: {{ . }}
-{{- end }}
-{{- with .Values.service.ipFamilyPolicy }}
+{{- with .root.Values.service.ipFamilyPolicy }}
 ipFamilyPolicy: {{ . }}
 {{- end }}
-{{- with .Values.service.ipFamilies }}
+{{- with .root.Values.service.ipFamilies }}
 ipFamilies:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 ports:
-  - {name: http, port: {{ .Values.service.port }}, targetPort: http, protocol: TCP}
+  - {name: http, port: {{ .port }}, targetPort: http, protocol: TCP}
+selector:
+  {{- include "redis-connection-exporter.selectorLabels" .root | nindent 2 }}
 {{- end }}
 
-{{/* The Service that leads to one shard: with a single one, the Service of all. */}}
-{{- define "redis-connection-exporter.shardServiceName" -}}
-{{- $fullname := include "redis-connection-exporter.fullname" .root }}
-{{- ternary (printf "%s-shard-%d" $fullname (int .shard)) $fullname (gt (int .root.Values.shards) 1) }}
+{{/* The Service that gives each pod of the shards a name. */}}
+{{- define "redis-connection-exporter.headlessName" -}}
+{{ include "redis-connection-exporter.fullname" . }}-headless
+{{- end }}
+
+{{/* The names of the StatefulSets, none with one shard: each has a pod for every shard. */}}
+{{- define "redis-connection-exporter.statefulSets" -}}
+{{- if gt (int .Values.shards) 1 }}
+{{- range $number := until (int .Values.replicaCount) }}
+- {{ include "redis-connection-exporter.fullname" $ }}{{ if $number }}-r{{ add1 $number }}{{ end }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{- define "redis-connection-exporter.testLabels" -}}

@@ -37,6 +37,18 @@ metricRelabelings:
 {{- end }}
 {{- end }}
 
+{{/* Where Prometheus asks for targets: the Service, or each pod of the shards. */}}
+{{- define "redis-connection-exporter.scrapeAddresses" -}}
+{{- if eq (int .Values.shards) 1 }}
+- {{ include "redis-connection-exporter.fullname" . }}.{{ .Release.Namespace }}.svc:{{ .Values.service.port }}
+{{- end }}
+{{- range $name := include "redis-connection-exporter.statefulSets" . | fromYamlArray }}
+{{- range $shard := until (int $.Values.shards) }}
+- {{ $name }}-{{ $shard }}.{{ include "redis-connection-exporter.headlessName" $ }}.{{ $.Release.Namespace }}.svc:{{ include "redis-connection-exporter.port" $ }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* Two ways of scraping at once would count every server twice. */}}
 {{- define "redis-connection-exporter.onlyMonitor" -}}
 {{- $enabled := list }}

@@ -1,12 +1,14 @@
-{{/* The pod of one shard: `root` and `shard`, counted from 0. */}}
+{{/* The pod of a Deployment, or of the StatefulSet with the name `statefulSet`. */}}
 {{- define "redis-connection-exporter.pod" -}}
-{{- $shard := .shard }}
-{{- $shardLabels := include "redis-connection-exporter.shardLabels" . }}
+{{- $statefulSet := .statefulSet }}
 {{- with .root -}}
 metadata:
   labels:
     {{- include "redis-connection-exporter.labels" . | nindent 4 }}
-    {{- omit (fromYaml $shardLabels) "app.kubernetes.io/name" "app.kubernetes.io/instance" | toYaml | nindent 4 }}
+    app.kubernetes.io/component: exporter
+    {{- with $statefulSet }}
+    redis-connection-exporter/stateful-set: {{ quote . }}
+    {{- end }}
     {{- with .Values.podLabels }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -64,10 +66,11 @@ spec:
         {{- with .Values.extraArgs }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
-      {{- if or (gt (int .Values.shards) 1) .Values.extraEnv }}
+      {{- if or $statefulSet .Values.extraEnv }}
       env:
-        {{- if gt (int .Values.shards) 1 }}
-        - {name: EXPORTER_SHARD__INDEX, value: {{ $shard | quote }}}
+        {{- if $statefulSet }}
+        # The number at the end of the pod's name.
+        - {name: EXPORTER_SHARD__INDEX, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
         - {name: EXPORTER_SHARD__COUNT, value: {{ .Values.shards | quote }}}
         {{- end }}
         {{- with .Values.extraEnv }}
@@ -141,9 +144,12 @@ spec:
   {{- end }}
   {{- with .Values.topologySpreadConstraints }}
   topologySpreadConstraints:
+    {{- $pods := dict "labelSelector" (dict "matchLabels" (include "redis-connection-exporter.selectorLabels" $.root | fromYaml)) }}
+    {{- if and $statefulSet (gt (int $.root.Values.replicaCount) 1) }}
+    {{- $_ := set $pods "matchLabelKeys" (list "apps.kubernetes.io/pod-index") }}
+    {{- end }}
     {{- range . }}
-    {{- $selector := dict "labelSelector" (dict "matchLabels" (fromYaml $shardLabels)) }}
-    - {{ merge (deepCopy .) (ternary dict $selector (hasKey . "labelSelector")) | toYaml | nindent 6 | trim }}
+    - {{ merge (deepCopy .) (ternary dict $pods (hasKey . "labelSelector")) | toYaml | nindent 6 | trim }}
     {{- end }}
   {{- end }}
 {{- end }}
