@@ -293,6 +293,48 @@ CASES = [
         },
     ),
     Case(
+        "an app that is gone holds nothing, and what was listed over an hour ago is forgotten",
+        "RedisConnectionsAtLimit",
+        {
+            'redis_target_state{state="at_limit"}': 1,
+            'redis_app_connections{app="cart",state="idle"}': "60x8 stale",
+            'redis_app_connections{app="login",state="idle"}': "20x20 stale",
+        },
+        {
+            at: (
+                Fires(
+                    f"orders refuses newcomers, or did so within the last minute: {UNSEEN}. State: at_limit.\n{held}",
+                    "critical",
+                ),
+            )
+            for at, held in {
+                "2m": "Held by cart 60, login 20.",
+                "4m": "Held by login 20.",
+                "50m": "Held by login 20, when last listed.",
+                "1h10m": "Held by apps that no list has named, when last listed.",
+            }.items()
+        },
+    ),
+    Case(
+        "a page at the limit does not flap within a minute",
+        "RedisConnectionsAtLimit",
+        {
+            "redis_up": 1,
+            'redis_target_state{state="at_limit"}': "1x8 0x3 1x3 0x60",
+            'redis_target_state{state="ok"}': "0x8 1x3 0x3 1x60",
+        },
+        {
+            at: (
+                Fires(
+                    f"orders refuses newcomers, or did so within the last minute: {UNSEEN}. State: at_limit.{NOBODY}",
+                    "critical",
+                ),
+            )
+            for at in ("2m", "2m45s", "3m15s")
+        }
+        | {"6m": ()},
+    ),
+    Case(
         "nothing free pages at once",
         "RedisConnectionsAtLimit",
         slots(100) | HELD | OK,
@@ -319,6 +361,32 @@ CASES = [
             ),
             "10m": (),
         },
+    ),
+    Case(
+        "two pods that see the same rejections make one alert",
+        "RedisConnectionsRejected",
+        _in_pod("a", {"redis_rejected_connections_total": "0x8 3x200"})
+        | _in_pod("b", {"redis_rejected_connections_total": "0x8 3x200"}),
+        {
+            "2m30s": (
+                Fires(f"orders has rejected 3 connections in 5 minutes; {UNSEEN}.{NOBODY}", labels=_SCRAPED),
+            ),
+        },
+    ),
+    quiet(
+        "another exporter's counters of the same name, which have no target",
+        "RedisConnectionsRejected",
+        {"redis_rejected_connections_total{target=''}": "0+1x200"},
+    ),
+    quiet(
+        "another exporter's counters of cut clients",
+        "RedisConnectionsCut",
+        {"redis_evicted_clients_total{target=''}": "0+1x200"},
+    ),
+    quiet(
+        "another exporter's blocked clients",
+        "RedisConnectionsBlocked",
+        {"redis_blocked_clients{target=''}": 50},
     ),
     quiet(
         "connections rejected long ago",
@@ -440,6 +508,20 @@ CASES = [
             ),
         },
     ),
+    Case(
+        "a holder's ticket outlasts a gap of ten minutes, and no longer one",
+        "RedisConnectionsHeldByOneApp",
+        until_cut_off(slots(85) | HELD | OK, 48),
+        {
+            "21m": (
+                Fires(
+                    "cart holds 76.47% of the clients of orders; 85 of 100 connections in use." + HOLDERS,
+                    labels={"app": "cart"},
+                ),
+            ),
+            "24m": (),
+        },
+    ),
     quiet(
         "one app alone on a server that is half empty",
         "RedisConnectionsHeldByOneApp",
@@ -485,6 +567,20 @@ CASES = [
                     labels={"app": "cart"},
                 ),
             ),
+        },
+    ),
+    Case(
+        "a leak's ticket outlasts a gap of half an hour",
+        "RedisConnectionsLeaking",
+        until_cut_off(slots(85) | HELD | OK, 48),
+        {
+            "41m": (
+                Fires(
+                    f"cart has 55 connections to orders that it will probably not use again; {USED}.{HOLDERS}",
+                    labels={"app": "cart"},
+                ),
+            ),
+            "44m": (),
         },
     ),
     quiet(
