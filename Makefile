@@ -59,6 +59,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
+	$(BIN)/python -m grafana --check
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format .
@@ -66,6 +67,7 @@ format: $(VENV)/installed-dev
 
 docs: $(VENV)/installed-dev
 	$(BIN)/python -m docs.generate
+	$(BIN)/python -m grafana
 	$(BIN)/python -m alerts.generate
 	$(BIN)/python -m helm.generate
 

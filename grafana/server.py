@@ -1,0 +1,548 @@
+"""One server: how close, who holds the connections, since when, doing what."""
+
+from exporter.model import ClientState
+from grafana.dashboard import SERVER, STATES, dashboard, fullest_target_variable
+from grafana.panels import (
+    BLUE,
+    DASHED,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    RED,
+    YELLOW,
+    Form,
+    Json,
+    Panel,
+    Query,
+    Row,
+    bars,
+    coloured,
+    fixed,
+    heatmap,
+    limit_line,
+    lines,
+    stat,
+    text,
+    texts,
+    timeline,
+)
+from grafana.promql import newest, per_second, series, threshold, total
+from grafana.queries import (
+    CRITICAL,
+    EXHAUSTION,
+    LIMIT,
+    STATE,
+    USED,
+    UTILISATION,
+    WARNING,
+    WATCH,
+    above_since,
+    held,
+    increase,
+    most_suspected,
+)
+from grafana.tables import FILL, alerts_table, apps_table
+
+_STATE_COLOURS = {
+    ClientState.ACTIVE: GREEN,
+    ClientState.IDLE: BLUE,
+    ClientState.STALE: ORANGE,
+    ClientState.BLOCKED: PURPLE,
+    ClientState.PUBSUB: "#56A64B",
+    ClientState.MONITOR: RED,
+    ClientState.REPLICA: YELLOW,
+    ClientState.PRIMARY: GREY,
+}
+BY_STATE = [fixed(state.value, colour) for state, colour in _STATE_COLOURS.items()]
+# Numbers that no state has: one timeline draws both.
+_ROLES = {21: ("primary", GREEN), 22: ("replica", BLUE), 23: ("sentinel", GREY)}
+_LIMIT_LINES = [
+    limit_line("maxclients", RED),
+    limit_line(f"{CRITICAL:.0%}", ORANGE),
+    limit_line(f"{WARNING:.0%}", YELLOW),
+]
+
+
+def _limits() -> list[Query]:
+    return [
+        Query(total(LIMIT), "maxclients"),
+        Query(f"{CRITICAL} * {total(LIMIT)}", f"{CRITICAL:.0%}"),
+        Query(f"{WARNING} * {total(LIMIT)}", f"{WARNING:.0%}"),
+    ]
+
+
+def _numbers() -> list[Panel]:
+    named = held("app", app="!other")
+    return [
+        stat(
+            "State",
+            "What the server is to the exporter. at limit: it refuses newcomers, while the exporter's own "
+            "connection, opened before, still works.",
+            Query(STATE, "{{target}}", Form.NOW),
+            unit="locale",
+            width=3,
+            look=coloured(GREY) | texts(STATES),
+        ),
+        stat(
+            "In use",
+            f"Share of maxclients in use, as the server itself counts. Bad: above {WARNING:.0%}. At 100% "
+            "newcomers are refused.",
+            Query(UTILISATION, "{{target}}", Form.NOW),
+            unit="percentunit",
+            width=3,
+            look=FILL,
+            decimals=0,
+        ),
+        stat(
+            "Free",
+            "Connections that the server would still accept.",
+            Query(f"{LIMIT} - {USED}", "{{target}}", Form.NOW),
+            unit="locale",
+            width=2,
+            look=coloured(RED, (1, BLUE)),
+        ),
+        stat(
+            f"Above {WARNING:.0%} since",
+            f"When utilisation last rose above {WARNING:.0%}; 'an hour ago' may be longer, if the dashboard "
+            "shows an hour. '-': it is below now.",
+            Query(above_since(), "{{target}}", Form.NOW),
+            unit="dateTimeFromNow",
+            width=3,
+            look=coloured(ORANGE),
+        ),
+        stat(
+            "Full in",
+            "When no connection will be free if the growth of the last hour goes on. '-': it does not grow, "
+            f"or less than {WATCH:.0%} is in use.",
+            Query(EXHAUSTION, "{{target}}", Form.NOW),
+            unit="s",
+            width=3,
+            look=coloured(RED, (threshold("exhaustion_seconds"), ORANGE), (86400, GREEN)),
+            decimals=1,
+        ),
+        stat(
+            "Biggest app",
+            "The app that holds most connections, and its share of all clients.",
+            Query(f"topk(1, {named} / on () group_left () {held()})", "{{app}}", Form.NOW),
+            unit="percentunit",
+            width=4,
+            look=coloured(BLUE),
+            named=True,
+            decimals=0,
+        ),
+        stat(
+            "Suspected leaks",
+            "The app with most connections that are idle for long and that, by the evidence, nobody will use "
+            "again. docs/leaks.md says when this is wrong.",
+            Query(most_suspected(), "{{app}}", Form.NOW),
+            unit="locale",
+            width=4,
+            look=coloured(GREEN, (threshold("suspected_leaks"), RED)),
+            named=True,
+        ),
+        stat(
+            "Refused",
+            "Connections refused within the time shown, because the server was full. 0 is good.",
+            Query(total(increase("redis_rejected_connections_total")), form=Form.NOW),
+            unit="locale",
+            width=2,
+            look=coloured(GREEN, (1, RED)),
+            decimals=0,
+        ),
+    ]
+
+
+_NEXT_STEPS = """
+**At or near the limit?** Find the app with the largest, a growing or a *suspected leaked* share below.
+
+1. **It leaks or its pool grew:** restart it or roll back its last deploy; that frees its connections at once.
+2. **No time?** `CONFIG SET maxclients N` gives room if the limit of open files allows it.
+3. **Only idle connections of one user:** `CLIENT KILL USER name`, while you watch *Refused*.
+4. **Not reachable at all?** See *State and role* for since when, then the host.
+
+Click an app's name to see it on every server.
+"""
+
+
+def _holders() -> Row:
+    return Row(
+        "How close is it, and who holds the connections?",
+        [
+            *_numbers(),
+            lines(
+                "Who holds the connections?",
+                "Connections by app, stacked, against maxclients. An app is the connection's name, else its "
+                "user, library or host. Bad: one colour that grows towards the dashed red line. The "
+                "exporter's own connection is left out; replicas and the cluster bus count against the limit "
+                "as well.",
+                [Query(held("app"), "{{app}}"), *_limits()],
+                unit="locale",
+                width=18,
+                height=11,
+                stacked=True,
+                overrides=_LIMIT_LINES,
+                decimals=0,
+            ),
+            text("What next?", "First steps for the person who is paged.", _NEXT_STEPS, width=6, height=11),
+            apps_table(
+                "What do they do with them?",
+                "Each app's connections now. Active: used within the last second. Stale: idle longer than "
+                "clients.stale_after. Suspected leaks: stale, with evidence that nobody will use them again. "
+                "Most in use at once: of the last 6 hours; a pool many times larger is too large. Growth "
+                "without use is a leak. The name leads to the app's dashboard.",
+                9,
+                link_target="${target:queryparam}",
+            ),
+        ],
+    )
+
+
+def _since_when() -> Row:
+    role = " or ".join(
+        f"max by (target) ({series('redis_instance_info', role=word)}) * {number}"
+        for word, number in (("master", 21), ("slave", 22), ("sentinel", 23))
+    )
+    used, peak = "in use", "peak of a minute"
+    return Row(
+        "Since when?",
+        [
+            lines(
+                "How close is it to maxclients?",
+                "Connections as the server counts them, the highest number of each minute, and the limit "
+                f"with {WARNING:.0%} and {CRITICAL:.0%} of it. Bad: above the dashed lines. A peak far above "
+                "the line in use is a burst that ends between two scrapes.",
+                [
+                    Query(total(USED), used),
+                    Query(total(newest("redis_connection_slots_used_peak")), peak),
+                    *_limits(),
+                ],
+                unit="locale",
+                width=9,
+                overrides=[
+                    fixed(used, BLUE, custom__fillOpacity=15, custom__lineWidth=2),
+                    fixed(peak, GREY),
+                    *_LIMIT_LINES,
+                ],
+                decimals=0,
+            ),
+            timeline(
+                "State and role",
+                "What the server was to the exporter, and whether it was primary or replica. Gaps: the "
+                "exporter or Prometheus was not there. A change of role is a failover.",
+                [Query(STATE, "{{target}}"), Query(role, "{{target}} role")],
+                STATES | _ROLES,
+                width=6,
+                height=8,
+            ),
+            alerts_table(9, 8),
+            lines(
+                "Who opens and closes connections?",
+                "Connections opened (up) and closed (down) per second, by app, as two lists of the clients "
+                "tell. Bad: much of both in one app, which then connects anew instead of using a pool; or "
+                "more opened than closed for long, which is growth.",
+                [
+                    Query(
+                        f"{total(per_second('redis_app_connections_opened_total'), 'app')} > 0",
+                        "{{app}}",
+                    ),
+                    Query(
+                        f"-({total(per_second('redis_app_connections_closed_total'), 'app')} > 0)",
+                        "{{app}} closed",
+                    ),
+                ],
+                unit="cps",
+                width=12,
+                signed=True,
+            ),
+            lines(
+                "What does the server accept and refuse?",
+                "Accepted: all connections, also those too short for any list. Unseen: those that came and "
+                "went between two lists. Refused: at the limit. Bad: anything refused, or many unseen.",
+                [
+                    Query(total(per_second("redis_connections_received_total")), "accepted"),
+                    Query(total(per_second("redis_connections_unseen_total")), "unseen"),
+                    Query(total(per_second("redis_rejected_connections_total")), "refused"),
+                ],
+                unit="cps",
+                width=6,
+                overrides=[fixed("accepted", BLUE), fixed("unseen", GREY), fixed("refused", RED)],
+            ),
+            lines(
+                "How long do connections live?",
+                "Mean lifetime over the last 5 minutes, by Little's law: connections over connections opened "
+                "per second. Bad: seconds, for that is less than a pool is good for. Empty: none was "
+                "opened.",
+                [Query(newest("redis_connection_mean_lifetime_seconds"), "{{target}}")],
+                unit="s",
+                width=6,
+            ),
+        ],
+    )
+
+
+def _doing_what() -> Row:
+    by_state = held("state")
+    suspected = total(newest("redis_app_suspected_leaked_connections"), "app")
+    blocked = total(newest("redis_blocked_connections"), "cmd")
+    return Row(
+        "Busy, idle, leaked or blocked?",
+        [
+            lines(
+                "What are the connections doing?",
+                "Connections by state, stacked; each is in exactly one. Bad: stale that grows while active "
+                "does not: connections that nobody gives back.",
+                [Query(f"{by_state} > 0", "{{state}}")],
+                unit="locale",
+                width=8,
+                stacked=True,
+                overrides=BY_STATE,
+                decimals=0,
+            ),
+            heatmap(
+                "How long have they been idle?",
+                "How many connections were idle for how long. Good: dark at the bottom. A band that wanders "
+                "upwards was opened at one time and never used again.",
+                Query(total(newest("redis_client_idle_seconds_bucket"), "le"), "{{le}}", Form.HEATMAP),
+                width=8,
+            ),
+            heatmap(
+                "How old are they?",
+                "How many connections have which age. Everything young: somebody connects anew all the time, "
+                "or has just been deployed.",
+                Query(total(newest("redis_client_age_seconds_bucket"), "le"), "{{le}}", Form.HEATMAP),
+                width=8,
+            ),
+            lines(
+                "Who leaks?",
+                "Suspected leaks by app. Bad: a line that only climbs.",
+                [Query(f"{suspected} > 0", "{{app}}")],
+                unit="locale",
+                width=8,
+                decimals=0,
+            ),
+            lines(
+                "Who waits in which command?",
+                "Connections that wait in a blocking command. Normal for workers of a queue; bad when they "
+                "are more than there are workers, or the queue's writers have stopped.",
+                [
+                    Query(f"{blocked} > 0", "{{cmd}}"),
+                    Query(total(newest("redis_blocked_clients_without_timeout")), "without a timeout"),
+                ],
+                unit="locale",
+                width=8,
+                overrides=[fixed("without a timeout", RED, custom__lineStyle=DASHED)],
+                decimals=0,
+            ),
+            lines(
+                "How long does the longest wait?",
+                "Time for which one connection has waited in a blocking command by now. A straight climb: it "
+                "waits for something that does not come.",
+                [Query(newest("redis_blocked_longest_seconds"), "{{target}}")],
+                unit="s",
+                width=8,
+            ),
+        ],
+    )
+
+
+def _cut(title: str, metric: str, label: str, meaning: str, width: int) -> Panel:
+    query = f"sort_desc(topk(12, {total(newest(metric), label)} > 0))"
+    return bars(
+        title, meaning, [Query(query, f"{{{{{label}}}}}", Form.NOW)], unit="locale", width=width, height=9
+    )
+
+
+def _from_where() -> Row:
+    library = total(newest("redis_library_connections"), "library", "version")
+    told = f'label_replace({library}, "library", "not told", "library", "")'
+    return Row(
+        "From where, and with what?",
+        [
+            _cut(
+                "Hosts",
+                "redis_host_connections",
+                "host",
+                "Connections by address, the 12 with most. Bad: one of many equal hosts that has far more "
+                "than the others.",
+                5,
+            ),
+            _cut(
+                "Users",
+                "redis_user_connections",
+                "user",
+                "Connections by ACL user (Redis 6.0, Valkey). Bad: all of them on default, for then nobody "
+                "can be told apart or cut off.",
+                4,
+            ),
+            bars(
+                "Libraries",
+                "Connections by client library and version (Redis 7.2, Valkey). An old version of a library "
+                "with a known leak shows here.",
+                [Query(f"sort_desc(topk(12, {told} > 0))", "{{library}} {{version}}", Form.NOW)],
+                unit="locale",
+                width=5,
+                height=9,
+            ),
+            _cut(
+                "Last command",
+                "redis_command_connections",
+                "cmd",
+                "Connections by the command that they ran last. Many with NULL were opened and never used; "
+                "many with ping are kept open and not used.",
+                4,
+            ),
+            _cut("Databases", "redis_db_connections", "db", "Connections by selected database.", 3),
+            stat(
+                "Nameless",
+                "Share of the connections that have no name. Bad: many, for a name tells the apps apart. Set "
+                "client_name in the app's library.",
+                Query(f"{total(newest('redis_nameless_connections'))} / ({held()} > 0)", form=Form.NOW),
+                unit="percentunit",
+                width=3,
+                look=coloured(BLUE, (0.5, ORANGE)),
+                decimals=0,
+                height=9,
+            ),
+        ],
+    )
+
+
+def _cost() -> Row:
+    busy = " + ".join(per_second(f"redis_cpu_{mode}_main_thread_seconds_total") for mode in ("user", "sys"))
+    denied = total(per_second("redis_acl_access_denied_auth_total"))
+    return Row(
+        "What do the connections cost the server?",
+        [
+            lines(
+                "Memory by app",
+                "Memory that the server holds for each app's connections. Bad: one app that grows; its "
+                "readers are too slow for what they ask or subscribed to.",
+                [Query(total(newest("redis_app_memory_bytes"), "app"), "{{app}}")],
+                unit="bytes",
+                width=6,
+                stacked=True,
+            ),
+            lines(
+                "Largest buffers",
+                "The largest buffers of single clients of late. Bad: megabytes, for one client that does not "
+                "read its answers can cost the server its memory.",
+                [
+                    Query(newest("redis_client_recent_max_input_buffer_bytes"), "input {{target}}"),
+                    Query(newest("redis_client_recent_max_output_buffer_bytes"), "output {{target}}"),
+                ],
+                unit="bytes",
+                width=6,
+            ),
+            lines(
+                "How busy is the main thread?",
+                "CPU time of the thread that runs every command, as a share of one core (Redis 6.2, Valkey); "
+                "and how long it was busy by the event loop's own clock (Redis 7.2, Valkey). Bad: near "
+                "100%: then everybody waits, and pools grow because of it.",
+                [
+                    Query(busy, "CPU {{target}}"),
+                    Query(per_second("redis_eventloop_duration_seconds_total"), "busy {{target}}"),
+                ],
+                unit="percentunit",
+                width=6,
+            ),
+            lines(
+                "Who was cut off or turned away?",
+                "Clients cut for memory or for their buffers, and failed logins, per second. 0 is good.",
+                [
+                    Query(total(per_second("redis_evicted_clients_total")), "evicted"),
+                    Query(
+                        total(per_second("redis_client_query_buffer_limit_disconnections_total")),
+                        "input buffer",
+                    ),
+                    Query(
+                        total(per_second("redis_client_output_buffer_limit_disconnections_total")),
+                        "output buffer",
+                    ),
+                    Query(denied, "failed logins"),
+                ],
+                unit="cps",
+                width=6,
+            ),
+        ],
+    )
+
+
+def _exporter_cost() -> Row:
+    lists = series("redis_connection_exporter_client_list_timestamp_seconds")
+    cost = series("redis_connection_exporter_client_list_server_seconds")
+    return Row(
+        "What does the exporter cost this server, and what does it miss?",
+        [
+            lines(
+                "Share of the main thread",
+                "Time of the server's main thread that the lists of clients took in the last 5 minutes. "
+                "clients.server_time_budget is its limit (0.2% by default).",
+                [
+                    Query(
+                        f"max by (target) (avg_over_time({cost}[5m]) * changes({lists}[5m]) / 300)",
+                        "{{target}}",
+                    )
+                ],
+                unit="percentunit",
+                width=6,
+            ),
+            lines(
+                "How long do others wait for it?",
+                "The longest command of a list: so long every other client waited. And the whole poll, as "
+                "the exporter saw it.",
+                [
+                    Query(
+                        newest("redis_connection_exporter_client_list_longest_command_seconds"),
+                        "longest command {{target}}",
+                    ),
+                    Query(newest("redis_connection_exporter_poll_duration_seconds"), "poll {{target}}"),
+                ],
+                unit="s",
+                width=6,
+            ),
+            lines(
+                "Why do its polls fail?",
+                "Failed polls per second by reason. Empty is good.",
+                [
+                    Query(
+                        f"{total(per_second('redis_connection_exporter_poll_failures_total'), 'reason')} > 0",
+                        "{{reason}}",
+                    )
+                ],
+                unit="cps",
+                width=6,
+            ),
+            lines(
+                "What is not seen?",
+                "Connections in groups beyond clients.top, which are counted as other, by cut; rows that "
+                "could not be read; and commands that the exporter's user may not run. Empty is good.",
+                [
+                    Query(
+                        f"{total(newest('redis_connection_exporter_folded_connections'), 'cut')} > 0",
+                        "{{cut}} in other",
+                    ),
+                    Query(
+                        f"{newest('redis_connection_exporter_client_list_unreadable_rows')} > 0",
+                        "unreadable rows",
+                    ),
+                    Query(newest("redis_connection_exporter_command_denied"), "denied: {{command}}"),
+                ],
+                unit="locale",
+                width=6,
+                decimals=0,
+            ),
+        ],
+        collapsed=True,
+    )
+
+
+def server() -> Json:
+    """Build the dashboard of one server, or of a few together."""
+    return dashboard(
+        SERVER,
+        "One Redis or Valkey server (or several, such as the shards of a cluster, added up): how close it is "
+        "to maxclients, who holds the connections, since when, and what they do.",
+        [fullest_target_variable()],
+        [_holders(), _since_when(), _doing_what(), _from_where(), _cost(), _exporter_cost()],
+    )
