@@ -1,0 +1,128 @@
+"""A short night with everything that the dashboards show, played on real servers under a real Prometheus."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+
+from exporter.demo.servers import Server, running_server
+from tests.apps import App, busy
+from tests.conftest import need
+from tests.daemon import ROOT, quick, running_exporter, target
+from tests.hurry import hurry
+from tests.prometheus import Prometheus, running_prometheus
+from tests.servers.kinds import KINDS, SYSTEM
+from tests.waiting import eventually
+
+RULES = sorted((ROOT / "alerts").glob("*.yml"))
+LIMIT = 50
+# It tells everything that a dashboard asks for.
+_VALKEY = next(kind for kind in KINDS if kind.name == "debian13-valkey")
+
+
+@dataclass(frozen=True)
+class Incident:
+    """The Prometheus that saw it, and when it began (Unix time)."""
+
+    prometheus: Prometheus
+    began: float
+
+
+def _talk(server: Server) -> redis.Redis:
+    return redis.Redis(port=server.port, protocol=2, single_connection_client=True, driver_info=None)
+
+
+def seen(prometheus: Prometheus, expression: str) -> None:
+    """Wait until Prometheus has an answer."""
+    try:
+        eventually(lambda: prometheus.query(expression), 30)
+    except AssertionError as error:
+        raise AssertionError(f"never seen: {expression}") from error
+
+
+@contextlib.contextmanager
+def incident(folder: Path) -> Iterator[Incident]:
+    """Play it, and leave everything running until the block ends.
+
+    One app leaks until `sessions` is full; workers wait in `queue`, which tells no more than it must;
+    `orders-1` dies and `orders-2` is promoted; `search` is away for a moment.
+    """
+    need(_VALKEY.present, f"{_VALKEY.name} is not there: `make test` fetches it, or says why it cannot")
+    need(SYSTEM.present, "redis-server is not installed")
+    with contextlib.ExitStack() as stack:
+
+        def start(*options: str, on: contextlib.ExitStack = stack, port: int | None = None) -> Server:
+            return on.enter_context(running_server(SYSTEM.command, folder, *options, port=port))
+
+        sessions = stack.enter_context(running_server(_VALKEY.command, folder, "--maxclients", str(LIMIT)))
+        dying = stack.enter_context(contextlib.ExitStack())
+        queue, primary, search = start(), start(on=dying), start(on=dying)
+        replica = start("--replicaof", "127.0.0.1", str(primary.port))
+        servers = {
+            "sessions": sessions,
+            "queue": queue,
+            "orders-1": primary,
+            "orders-2": replica,
+            "search": search,
+        }
+        with _talk(queue) as admin:
+            admin.execute_command("ACL SETUSER exporter on >throw-away -@all +info +client|list")
+        least = {"username": "exporter", "password": "throw-away"}
+        tree = quick(
+            *(
+                target(name, f"redis://127.0.0.1:{server.port}", **(least if name == "queue" else {}))
+                for name, server in servers.items()
+            ),
+            clients={"interval": "1s", "stale_after": "1s", "top": 4},
+        )
+        exporter = stack.enter_context(running_exporter(folder, tree))
+        prometheus = _watch(folder, exporter.port, stack)
+        began = time.time()
+
+        login, checkout = App(sessions.port, "login"), App(primary.port, "checkout")
+        workers, leaky = App(queue.port, "worker"), App(sessions.port, "leaky")
+        small = [App(sessions.port, f"small-{letter}") for letter in "abcde"]
+        for app in (login, checkout, workers, leaky, *small):
+            stack.callback(app.close)
+        login.open(5)
+        workers.open(6)
+        workers.say("BLPOP jobs 0", answered=False)
+        for app in small:
+            app.open(2)
+        stack.enter_context(busy(login))
+        with busy(checkout):
+            checkout.open(5)
+            seen(prometheus, 'sum(redis_app_connections{app="checkout",target="orders-1"}) == 5')
+            seen(prometheus, 'redis_instance_info{target="orders-2",role="slave"}')
+            for held in (10, 20):  # one by one, for growth is the difference between two lists
+                leaky.open(10)
+                seen(prometheus, f'sum(redis_app_connections{{app="leaky"}}) == {held}')
+        small.pop().close()
+        leaky.fill()
+        leaky.say("CLIENT SETNAME leaky")
+        dying.close()
+        with _talk(replica) as admin:
+            admin.execute_command("REPLICAOF NO ONE")
+        seen(prometheus, 'redis_target_state{target="sessions",state="at_limit"} == 1')
+        seen(prometheus, 'redis_target_state{target="search",state="refused"} == 1')
+        seen(prometheus, 'redis_instance_info{target="orders-2",role="master"}')
+        start(port=search.port)
+        yield Incident(prometheus, began)
+
+
+def _watch(folder: Path, port: int, stack: contextlib.ExitStack) -> Prometheus:
+    """Start Prometheus with the shipped rules, a minute of which takes a second."""
+    hurried = folder / "rules"
+    hurried.mkdir()
+    for file in RULES:
+        (hurried / file.name).write_text(hurry(file.read_text(), 60))
+    job = {"job_name": "redis-connections", "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
+    config = {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": [str(hurried / file.name) for file in RULES],
+        "scrape_configs": [job],
+    }
+    return stack.enter_context(running_prometheus(folder, config))
