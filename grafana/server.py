@@ -156,9 +156,9 @@ def _numbers() -> list[Panel]:
 _NEXT_STEPS = """
 **At or near the limit?** Find the app with the largest, a growing or a *suspected leaked* share below.
 
-1. **It leaks or its pool grew:** restart it or roll back its last deploy; that frees its connections at once.
+1. **It leaks or its pool grew:** restart its worst instance, or roll back its last deploy.
 2. **No time?** `CONFIG SET maxclients N` gives room if the limit of open files allows it.
-3. **Only idle connections of one user:** `CLIENT KILL USER name`, while you watch *Refused*.
+3. **It cannot be restarted?** Kill its idle connections, 20 at a time: runbook *close-idle-clients*.
 4. **Not reachable at all?** See *State and role* for since when, then the host.
 
 Click an app's name to see it on every server.
