@@ -138,7 +138,7 @@ class ClientPlan:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Which of several exporters this one is, counted from 0; each target is watched by one of them."""
+    """Which part of the targets an exporter watches, counted from 0; each target belongs to one of them."""
 
     index: int = 0
     count: int = 1

@@ -57,8 +57,13 @@ def test_the_daemon_gets_the_targets_of_its_shard_only() -> None:
     assert all(shares)
 
 
-@pytest.mark.parametrize(("index", "number"), [("2", 2), ("exporter-2", 2), ("a-1-b-0", 0)])
-def test_the_index_can_be_the_name_of_a_pod(index: str, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("index", "number"),
+    [("2", 2), ("exporter-2", 2), ("a-1-b-0", 0), ("exporter-3", 0), ("exporter-5", 2), ("exporter-10", 1)],
+)
+def test_the_index_can_be_the_name_of_a_pod_whose_number_begins_anew_at_the_count(
+    index: str, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("EXPORTER_SHARD__INDEX", index)
     monkeypatch.setenv("EXPORTER_SHARD__COUNT", "3")
     assert plain_config(load(Sources(urls=("redis://a",)))).shard == Shard(number, 3)
@@ -68,10 +73,10 @@ def test_the_index_can_be_the_name_of_a_pod(index: str, number: int, monkeypatch
     ("index", "count", "fault"),
     [
         ("3", "3", "EXPORTER_SHARD: there is no shard 3 of 3: shards are counted from 0"),
-        ("exporter-5", "2", "there is no shard 5 of 2"),
         ("-1", "2", "EXPORTER_SHARD__INDEX: not the number of a shard: write 0, or the name of a pod"),
         ("exporter-x7k2p", "2", "not the number of a shard"),
         ("0", "0", "EXPORTER_SHARD__COUNT: write a number greater than or equal to 1"),
+        ("exporter-5", "0", "EXPORTER_SHARD__COUNT: write a number greater than or equal to 1"),
         ("0", "1001", "write a number less than or equal to 1000"),
     ],
 )
@@ -115,17 +120,17 @@ def test_each_shard_watches_its_own_targets_only(shards: dict[str, Daemon]) -> N
 def test_prometheus_asks_each_target_of_its_shard_by_the_scrape_of_the_documents(
     shards: dict[str, Daemon], tmp_path: Path
 ) -> None:
-    (job,) = [
-        found
-        for text in re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/deploy.md").read_text(), re.DOTALL)
-        for found in yaml.safe_load(text)
-        if isinstance(found, dict) and "http_sd_configs" in found
-    ]
-    job["http_sd_configs"] = [{"url": f"http://127.0.0.1:{shard.port}/sd"} for shard in shards.values()]
+    """Two addresses of each shard stand for its two exporters."""
+    text = (ROOT / "docs/deploy.md").read_text().partition("\n## Sharding")[2]
+    (job,), (line,) = map(yaml.safe_load, re.findall(r"```yaml\n( *- .*?)```", text, re.DOTALL))
+    job["relabel_configs"].append(line)
+    places = {f"{host}:{shard.port}": name for name, shard in shards.items() for host in HOSTS}
+    job["http_sd_configs"] = [{"url": f"http://{place}/sd"} for place in places]
     config = {"global": {"scrape_interval": "1s"}, "scrape_configs": [job]}
     with running_prometheus(tmp_path, config) as prometheus:
-        eventually(lambda: len(prometheus.query("redis_up == 1 and on (instance) up == 1")) == 2, 30)
-        assert {each["metric"]["instance"] for each in prometheus.query("up")} == shards.keys()
+        eventually(lambda: len(prometheus.query("redis_up == 1 and on (instance, pod) up == 1")) == 4, 30)
+        found = [each["metric"] for each in prometheus.query("up")]
+        assert {each["pod"]: each["instance"] for each in found} == places
 
 
 def test_a_shard_without_targets_is_ready_and_takes_over_what_a_reload_gives_it(

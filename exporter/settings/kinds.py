@@ -119,16 +119,17 @@ def parse_listen_address(value: object) -> ListenAddress:
     return ListenAddress(host, port)
 
 
-def parse_shard_index(value: object) -> object:
-    """Read `3`, or the name of a StatefulSet's pod, which ends in its number: `exporter-3`."""
+def parse_shard_index(value: object, count: int) -> object:
+    """Read `2`, or the name of a StatefulSet's pod: `exporter-2` and `exporter-5` are shard 2 of 3."""
     if not isinstance(value, str):
         return value
-    number = re.fullmatch(r"(?:.+-)?([0-9]{1,9})", value)
-    if number is None:
+    found = re.fullmatch(r"(.+-)?([0-9]{1,9})", value)
+    if found is None:
         raise ValueError(
-            "not the number of a shard: write 0, or the name of a pod that ends in it, as in x-0"
+            "not the number of a shard: write 0, or the name of a pod that ends in a number, as in x-0"
         )
-    return int(number[1])
+    number = int(found[2])
+    return number % count if found[1] else number
 
 
 def parse_path(value: object) -> str:

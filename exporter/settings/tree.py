@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -339,18 +339,23 @@ class Target(Auth):
 class Shard(Section):
     """Which part of the targets this exporter watches, where several share them."""
 
-    index: Annotated[int, BeforeValidator(parse_shard_index)] = Field(
-        default=0,
-        ge=0,
-        description="Number of this exporter among them, counted from 0; the name of a pod that ends in it, "
-        "such as `exporter-3`, will do.",
-    )
     count: int = Field(
         default=1,
         ge=1,
         le=1000,
-        description="How many exporters share the targets; each target is watched by one of them.",
+        description="How many shards the targets are split into; each target belongs to one of them.",
     )
+    index: int = Field(
+        default=0,
+        ge=0,
+        description="Which of them this exporter watches, counted from 0. Or the name of a StatefulSet's "
+        "pod, whose number counts modulo `shard.count`: `exporter-2` and `exporter-5` watch shard 2 of 3.",
+    )
+
+    @field_validator("index", mode="before")
+    @classmethod
+    def _number_of_a_pod(cls, given: object, info: ValidationInfo) -> object:
+        return parse_shard_index(given, info.data.get("count", 1))  # no count: it has a fault of its own
 
     @model_validator(mode="after")
     def _index_below_count(self) -> Self:
