@@ -205,18 +205,18 @@ def test_selectors_find_what_they_mean_and_nothing_else(example: Path) -> None:
         assert monitor["spec"]["namespaceSelector"] == {"matchNames": [NAMESPACE]}
 
 
-def test_shards_are_the_pods_of_a_statefulset_and_each_replica_is_one() -> None:
+def test_shards_are_the_pods_of_one_statefulset_and_so_are_their_replicas() -> None:
     name = f"{RELEASE}-redis-connection-exporter"
-    for replicas, names in ((1, [name]), (2, [name, f"{name}-r2"])):
+    for replicas in (1, 2):
         objects = rendered({"targets": [ORDERS], "shards": 3, "replicaCount": replicas})
         assert not of_kind(objects, "Deployment")
         headless = of_kind(objects, "Service")[1]
         assert headless["spec"]["clusterIP"] == "None"
-        sets = of_kind(objects, "StatefulSet")
-        assert [each["metadata"]["name"] for each in sets] == names
-        for spec in (each["spec"] for each in sets):
-            assert (spec["replicas"], spec["podManagementPolicy"]) == (3, "Parallel")
-            assert spec["serviceName"] == headless["metadata"]["name"]
+        workload = the(objects, "StatefulSet")
+        assert workload["metadata"]["name"] == name
+        spec = workload["spec"]
+        assert (spec["replicas"], spec["podManagementPolicy"]) == (3 * replicas, "Parallel")
+        assert spec["serviceName"] == headless["metadata"]["name"]
     alone = rendered({"targets": [ORDERS], "replicaCount": 2})
     assert the(alone, "Deployment")["spec"]["replicas"] == 2
     assert not of_kind(alone, "StatefulSet")
@@ -227,7 +227,6 @@ def test_a_pod_of_a_statefulset_is_that_of_the_deployment_but_for_its_shard() ->
     (alone,), (shard,) = (pods(rendered({"targets": [ORDERS], "shards": count})) for count in (1, 2))
     told = {each["name"] for each in container(shard).pop("env")}
     assert told == {"EXPORTER_SHARD__INDEX", "EXPORTER_SHARD__COUNT"}
-    del shard["metadata"]["labels"]["redis-connection-exporter/stateful-set"]
     assert shard == alone
 
 
@@ -238,12 +237,15 @@ def test_a_servicemonitor_finds_each_pod_once() -> None:
     assert [selects(selector, each) for each in services] == [True, False]
 
 
-@pytest.mark.parametrize(("count", "replicas", "keys"), [(1, 2, None), (3, 1, None), (3, 2, ["pod-index"])])
-def test_the_pods_that_watch_the_same_are_spread(count: int, replicas: int, keys: list[str] | None) -> None:
-    for pod in pods(rendered({"targets": [ORDERS], "shards": count, "replicaCount": replicas})):
-        (spread,) = pod["spec"]["topologySpreadConstraints"]
-        assert selects(spread["labelSelector"]["matchLabels"], pod)
-        assert spread.get("matchLabelKeys") == (keys and [f"apps.kubernetes.io/{key}" for key in keys])
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_pods_are_spread_and_evicted_one_at_a_time(count: int) -> None:
+    objects = rendered({"targets": [ORDERS], "shards": count, "podDisruptionBudget": {"enabled": True}})
+    (pod,) = pods(objects)
+    (spread,) = pod["spec"]["topologySpreadConstraints"]
+    assert selects(spread["labelSelector"]["matchLabels"], pod)
+    budget = the(objects, "PodDisruptionBudget")["spec"]
+    assert selects(budget["selector"]["matchLabels"], pod)
+    assert budget["maxUnavailable"] == 1
 
 
 def _checksums(**values: Any) -> list[str]:
@@ -298,7 +300,7 @@ def test_a_long_name_leaves_room_for_what_is_appended() -> None:
         "fullnameOverride": "x" * 63,
     }
     for each in (objects := rendered(values)):
-        # A label of its pods is a StatefulSet's name and 11 characters.
+        # A label of its pods is the StatefulSet's name and 11 characters.
         assert len(each["metadata"]["name"]) <= (52 if each["kind"] == "StatefulSet" else 63)
     assert all(len(name) <= 63 for name in shards(objects))
 

@@ -116,12 +116,15 @@ def test_no_setting_has_two_places_in_the_values() -> None:
         assert f"at '/config': additional properties '{key}' not allowed" in said
 
 
-def _shares(
-    count: int, folder: Path, monkeypatch: pytest.MonkeyPatch, replicas: int = 1
-) -> dict[str, list[str]]:
+FLEET = [f"redis-{number}" for number in range(100)]
+
+
+def _shares(count: int, replicas: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
     """What each pod of the shards watches, by the pod's name: by the settings, as the exporter reads them."""
-    fleet = [{"name": f"redis-{number}", "url": f"redis://redis-{number}"} for number in range(100)]
-    objects = rendered({"targets": fleet, "shards": count, "replicaCount": replicas, "fullnameOverride": "x"})
+    targets = [{"name": name, "url": f"redis://{name}"} for name in FLEET]
+    objects = rendered({
+        "targets": targets, "shards": count, "replicaCount": replicas, "fullnameOverride": "x",
+    })  # fmt: skip
     file = folder / "exporter.yaml"
     file.write_text(exporter_file(objects))
     shares = {}
@@ -129,31 +132,74 @@ def _shares(
         with monkeypatch.context() as patch:
             for name, value in environment.items():
                 patch.setenv(name, value)
-            shares[pod] = [each.name for each in plain_config(load(Sources(file))).targets]
+            shares[pod] = {each.name for each in plain_config(load(Sources(file))).targets}
     return shares
 
 
-def test_the_pods_of_the_shards_split_the_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shares = _shares(3, tmp_path, monkeypatch)
-    assert list(shares) == ["x-0", "x-1", "x-2"]
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_each_replica_of_the_shards_watches_every_target_once(
+    replicas: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares = _shares(3, replicas, tmp_path, monkeypatch)
+    assert list(shares) == [f"x-{number}" for number in range(3 * replicas)]
     assert all(shares.values())
-    watched = sorted(name for share in shares.values() for name in share)
-    assert watched == sorted(f"redis-{number}" for number in range(100))
+    for first in range(0, 3 * replicas, 3):
+        watched = [name for number in range(3) for name in shares[f"x-{first + number}"]]
+        assert sorted(watched) == sorted(FLEET)
+        assert shares[f"x-{first}"] == shares["x-0"]
 
 
-def test_one_shard_more_moves_targets_to_itself_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before, after = (_shares(count, tmp_path, monkeypatch) for count in (3, 4))
-    moved = set(after.pop("x-3"))
-    assert moved
-    assert after == {pod: [name for name in share if name not in moved] for pod, share in before.items()}
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_one_shard_more_moves_targets_to_itself_only(
+    replicas: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after = (_shares(count, replicas, tmp_path, monkeypatch) for count in (3, 4))
+    for number in range(4 * replicas):
+        share = after[f"x-{number}"]
+        if number % 4 == 3:
+            assert 0 < len(share) < len(FLEET) / 2
+        else:
+            assert share == before[f"x-{number % 4}"] - after["x-3"]
 
 
-def test_the_second_statefulset_watches_what_the_first_does(
+def _unwatched(before: dict[str, set[str]], after: dict[str, set[str]]) -> list[set[str]]:
+    """The targets that nobody watches while each pod is replaced, in a StatefulSet's order, the last first.
+
+    Before that, pods that are too many have gone, and new ones have started.
+    """
+    running = {pod: before.get(pod, share) for pod, share in after.items()}
+    unwatched = []
+    for pod in reversed(list(after)):
+        if pod in before:
+            del running[pod]
+            unwatched.append(set(FLEET).difference(*running.values()))
+            running[pod] = after[pod]
+    return unwatched
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_two_replicas_watch_every_target_at_any_time_of_a_rollout_to_as_many_or_more_shards(
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after = _shares(3, 2, tmp_path, monkeypatch), _shares(count, 2, tmp_path, monkeypatch)
+    assert _unwatched(before, after) == [set()] * 6
+
+
+def test_one_shard_less_leaves_some_targets_unwatched_while_one_pod_is_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shares = _shares(2, tmp_path, monkeypatch, replicas=2)
-    assert list(shares) == ["x-0", "x-1", "x-r2-0", "x-r2-1"]
-    assert shares["x-0"] == shares["x-r2-0"] != shares["x-1"] == shares["x-r2-1"]
+    before, after = (_shares(count, 2, tmp_path, monkeypatch) for count in (4, 3))
+    unwatched = [targets for targets in _unwatched(before, after) if targets]
+    assert unwatched == [before["x-3"] & after["x-3"]]
+
+
+def test_with_one_replica_the_targets_of_a_pod_wait_until_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares = _shares(3, 1, tmp_path, monkeypatch)
+    assert _unwatched(shares, shares) == list(reversed(shares.values()))
+    fewer = _shares(2, 1, tmp_path, monkeypatch)
+    assert _unwatched(shares, fewer)[-1] == shares["x-0"] | (shares["x-2"] & fewer["x-0"])
 
 
 def _groups(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

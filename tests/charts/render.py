@@ -88,20 +88,18 @@ def exporter_file(objects: list[Tree]) -> str:
 
 
 def pods(objects: list[Tree]) -> list[Tree]:
-    """The pod templates of the Deployment, or of the StatefulSets."""
+    """The pod templates of the Deployment or the StatefulSet."""
     return [
         each["spec"]["template"] for kind in ("Deployment", "StatefulSet") for each in of_kind(objects, kind)
     ]
 
 
 def shards(objects: list[Tree]) -> dict[str, dict[str, str]]:
-    """The pods of the StatefulSets by name, each with its environment as Kubernetes makes it."""
-    return {
-        pod: {each["name"]: _value(each, pod) for each in container(workload["spec"]["template"])["env"]}
-        for workload in of_kind(objects, "StatefulSet")
-        for number in range(workload["spec"]["replicas"])
-        for pod in [f"{workload['metadata']['name']}-{number}"]
-    }
+    """The pods of the StatefulSet by name, in order, each with its environment as Kubernetes makes it."""
+    workload = the(objects, "StatefulSet")
+    names = [f"{workload['metadata']['name']}-{number}" for number in range(workload["spec"]["replicas"])]
+    variables = container(workload["spec"]["template"])["env"]
+    return {pod: {each["name"]: _value(each, pod) for each in variables} for pod in names}
 
 
 def _value(variable: Tree, pod: str) -> str:

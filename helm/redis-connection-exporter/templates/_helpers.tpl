@@ -2,7 +2,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* 47 characters leave room for "-connection-test"; a StatefulSet's name may have 52, its number included. */}}
+{{/* 47 characters leave room for "-connection-test"; the name of a StatefulSet may have 52. */}}
 {{- define "redis-connection-exporter.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride }}
 {{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) }}
@@ -87,15 +87,6 @@ selector:
 {{/* The Service that gives each pod of the shards a name. */}}
 {{- define "redis-connection-exporter.headlessName" -}}
 {{ include "redis-connection-exporter.fullname" . }}-headless
-{{- end }}
-
-{{/* The names of the StatefulSets, none with one shard: each has a pod for every shard. */}}
-{{- define "redis-connection-exporter.statefulSets" -}}
-{{- if gt (int .Values.shards) 1 }}
-{{- range $number := until (int .Values.replicaCount) }}
-- {{ include "redis-connection-exporter.fullname" $ }}{{ if $number }}-r{{ add1 $number }}{{ end }}
-{{- end }}
-{{- end }}
 {{- end }}
 
 {{- define "redis-connection-exporter.testLabels" -}}

@@ -41,10 +41,9 @@ metricRelabelings:
 {{- define "redis-connection-exporter.scrapeAddresses" -}}
 {{- if eq (int .Values.shards) 1 }}
 - {{ include "redis-connection-exporter.fullname" . }}.{{ .Release.Namespace }}.svc:{{ .Values.service.port }}
-{{- end }}
-{{- range $name := include "redis-connection-exporter.statefulSets" . | fromYamlArray }}
-{{- range $shard := until (int $.Values.shards) }}
-- {{ $name }}-{{ $shard }}.{{ include "redis-connection-exporter.headlessName" $ }}.{{ $.Release.Namespace }}.svc:{{ include "redis-connection-exporter.port" $ }}
+{{- else }}
+{{- range $number := until (mul .Values.shards .Values.replicaCount | int) }}
+- {{ include "redis-connection-exporter.fullname" $ }}-{{ $number }}.{{ include "redis-connection-exporter.headlessName" $ }}.{{ $.Release.Namespace }}.svc:{{ include "redis-connection-exporter.port" $ }}
 {{- end }}
 {{- end }}
 {{- end }}

@@ -1,14 +1,10 @@
-{{/* The pod of a Deployment, or of the StatefulSet with the name `statefulSet`. */}}
+{{/* The pod of the Deployment or the StatefulSet. */}}
 {{- define "redis-connection-exporter.pod" -}}
-{{- $statefulSet := .statefulSet }}
-{{- with .root -}}
+{{- $sharded := gt (int .Values.shards) 1 -}}
 metadata:
   labels:
     {{- include "redis-connection-exporter.labels" . | nindent 4 }}
     app.kubernetes.io/component: exporter
-    {{- with $statefulSet }}
-    redis-connection-exporter/stateful-set: {{ quote . }}
-    {{- end }}
     {{- with .Values.podLabels }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -51,7 +47,7 @@ spec:
   terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds }}
   {{- with .Values.initContainers }}
   initContainers:
-    {{- tpl (toYaml .) $.root | nindent 4 }}
+    {{- tpl (toYaml .) $ | nindent 4 }}
   {{- end }}
   containers:
     - name: exporter
@@ -66,10 +62,10 @@ spec:
         {{- with .Values.extraArgs }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
-      {{- if or $statefulSet .Values.extraEnv }}
+      {{- if or $sharded .Values.extraEnv }}
       env:
-        {{- if $statefulSet }}
-        # The number at the end of the pod's name.
+        {{- if $sharded }}
+        # The number at the end of the pod's name, modulo the shards.
         - {name: EXPORTER_SHARD__INDEX, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
         - {name: EXPORTER_SHARD__COUNT, value: {{ .Values.shards | quote }}}
         {{- end }}
@@ -110,7 +106,7 @@ spec:
         {{- toYaml . | nindent 8 }}
         {{- end }}
     {{- with .Values.extraContainers }}
-    {{- tpl (toYaml .) $.root | nindent 4 }}
+    {{- tpl (toYaml .) $ | nindent 4 }}
     {{- end }}
   volumes:
     - name: config
@@ -136,7 +132,7 @@ spec:
   {{- end }}
   {{- with .Values.affinity }}
   affinity:
-    {{- tpl (toYaml .) $.root | nindent 4 }}
+    {{- tpl (toYaml .) $ | nindent 4 }}
   {{- end }}
   {{- with .Values.tolerations }}
   tolerations:
@@ -144,13 +140,9 @@ spec:
   {{- end }}
   {{- with .Values.topologySpreadConstraints }}
   topologySpreadConstraints:
-    {{- $pods := dict "labelSelector" (dict "matchLabels" (include "redis-connection-exporter.selectorLabels" $.root | fromYaml)) }}
-    {{- if and $statefulSet (gt (int $.root.Values.replicaCount) 1) }}
-    {{- $_ := set $pods "matchLabelKeys" (list "apps.kubernetes.io/pod-index") }}
-    {{- end }}
+    {{- $pods := dict "labelSelector" (dict "matchLabels" (include "redis-connection-exporter.selectorLabels" $ | fromYaml)) }}
     {{- range . }}
     - {{ merge (deepCopy .) (ternary dict $pods (hasKey . "labelSelector")) | toYaml | nindent 6 | trim }}
     {{- end }}
   {{- end }}
-{{- end }}
 {{- end }}
