@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.charts.render import HELM, HELM_VERSION
 from tests.charts.schemas import OPERATOR_RESOURCES, OPERATOR_SCHEMAS, OPERATOR_VERSION
-from tests.servers.fetch import MissingError, fetch
+from tests.servers.fetch import MissingError, fetch_all
 
 _OPERATOR = f"github.com/prometheus-operator/prometheus-operator@{OPERATOR_VERSION}"
 _OPERATOR_SUM = "h1:4Juk8v93RdG1DSGD/mGp+SeQKPmnlLIj2iq3blLZgFY="
@@ -43,16 +43,5 @@ def _operator_schemas(folder: Path) -> None:
         shutil.copy(Path(module["Dir"]) / "example" / "prometheus-operator-crd" / name, folder)
 
 
-def main() -> int:
-    missing = 0
-    for folder, make in ((HELM.parent, _helm), (OPERATOR_SCHEMAS, _operator_schemas)):
-        try:
-            fetch(folder, make)
-        except MissingError as error:
-            print(f"{folder.name}: {error}", file=sys.stderr)
-            missing += 1
-    return 1 if missing and os.environ.get("CI") == "true" else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(fetch_all(((HELM.parent, _helm), (OPERATOR_SCHEMAS, _operator_schemas))))

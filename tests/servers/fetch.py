@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tests.servers.kinds import CACHE, DEBIAN_13, DEBIAN_14
@@ -108,12 +108,9 @@ def fetch(folder: Path, make: Callable[[Path], None]) -> None:
         made.rename(folder)
 
 
-def main() -> int:
+def fetch_all(jobs: Iterable[tuple[Path, Callable[[Path], None]]]) -> int:
+    """Make what is missing of some folders, and return an exit code: 1 with CI=true if one cannot be had."""
     missing = 0
-    jobs: list[tuple[Path, Callable[[Path], None]]] = []
-    for root, release, packages, unpacked in _RELEASES:
-        jobs.append((root, lambda folder, r=release, p=packages, u=unpacked: _debian(folder, r, p, u)))  # type: ignore[misc]
-    jobs += [(CACHE / name, lambda folder, w=wheel: _wheel(folder, *w)) for name, wheel in _WHEELS.items()]  # type: ignore[misc]
     for folder, make in jobs:
         try:
             fetch(folder, make)
@@ -121,6 +118,14 @@ def main() -> int:
             print(f"{folder.name}: {error}", file=sys.stderr)
             missing += 1
     return 1 if missing and os.environ.get("CI") == "true" else 0
+
+
+def main() -> int:
+    jobs: list[tuple[Path, Callable[[Path], None]]] = []
+    for root, release, packages, unpacked in _RELEASES:
+        jobs.append((root, lambda folder, r=release, p=packages, u=unpacked: _debian(folder, r, p, u)))  # type: ignore[misc]
+    jobs += [(CACHE / name, lambda folder, w=wheel: _wheel(folder, *w)) for name, wheel in _WHEELS.items()]  # type: ignore[misc]
+    return fetch_all(jobs)
 
 
 if __name__ == "__main__":
