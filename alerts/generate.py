@@ -24,7 +24,8 @@ _HEADER = f"""\
 
 
 # The exporter's namespace is a label on Kubernetes; an empty value selects what has none.
-_SELECTOR, _SELECTED = "job=%q, namespace=%q, target=%q", "$labels.job $labels.namespace $labels.target"
+_SELECTOR = "job=%[1]q, namespace=%[2]q, target=%[3]q"
+_SELECTED = "$labels.job $labels.namespace $labels.target"
 
 
 def _of_target(query: str, shown: str, none: str = "") -> str:
@@ -67,9 +68,10 @@ STATE = _of_target("max by (state) (last_over_time(redis_target_state{%s}[5m])) 
 
 
 def _slots(which: str) -> str:
-    return _of_target(
-        f"max by (target) (target:redis_connection_slots_{which}:last{{%s}})", "{{ .Value }}", "unknown"
-    )
+    """Take the newest scrape; recording rules may be an interval behind."""
+    series = f"redis_connection_slots_{which}"
+    now, last = f"max by (target) ({series}{{%s}})", f"max by (target) (target:{series}:last{{%s}})"
+    return _of_target(f"{now} or on (target) {last}", "{{ .Value }}", "unknown")
 
 
 def _unseen(series: str, text: str) -> str:
@@ -101,7 +103,7 @@ STALE = _top("redis_app_connections{%s, state='stale'}", "app", "{{ .Value }}")
 OPENERS = _top("app:redis_app_connections_opened:rate5m{%s}", "app", '{{ printf "%.1f" .Value }}')
 MEMORY = _top("redis_app_memory_bytes{%s}", "app", "{{ .Value | humanize1024 }}B")
 _SUSPECTED = (
-    f'{{{{ range printf "max by (app) (app:redis_app_suspected_leaked_connections:last{{{_SELECTOR}, app=%q}}) > 0"'
+    f'{{{{ range printf "max by (app) (app:redis_app_suspected_leaked_connections:last{{{_SELECTOR}, app=%[4]q}}) > 0"'
     f" {_SELECTED} $app.Labels.app | query }}}} ({{{{ .Value }}}} suspected leaked){{{{ end }}}}"
 )
 HOLDERS = (
@@ -110,7 +112,7 @@ HOLDERS = (
     "{{ if $i }},{{ end }} {{ $app.Labels.app }} {{ $app.Value }}"
     + _SUSPECTED
     + "{{ else }} apps that no list has named{{ end }}"
-    + _unseen("app:redis_app_connections:sum", ", when last listed")
+    + _unseen("redis_app_connections", ", when last listed")
     + "."
 )
 

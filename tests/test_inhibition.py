@@ -3,9 +3,12 @@
 import contextlib
 import http.client
 import json
+import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import yaml
 
 from tests.daemon import ROOT
 from tests.pager import running_pager
@@ -22,14 +25,29 @@ TICKET = {"severity": "warning"}
 OTHER = {"alertname": "HostDown", "severity": "critical", "job": "a"}
 
 
-@pytest.fixture(scope="module")
-def alertmanager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def _rules_of_kube_prometheus_stack() -> list[dict[str, Any]]:
+    """The rules that docs/alerts.md puts before ours."""
+    (block,) = re.findall(
+        r"```yaml\n(alertmanager:.*?)```", (ROOT / "docs" / "alerts.md").read_text(), re.DOTALL
+    )
+    rules: list[dict[str, Any]] = yaml.safe_load(block)["alertmanager"]["config"]["inhibit_rules"]
+    return rules
+
+
+@pytest.fixture(scope="module", params=["shipped", "kube-prometheus-stack"])
+def alertmanager(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("inhibition")
     for file in (ROOT / "config").glob("alertmanager.*"):
         (folder / file.name).write_text(file.read_text())
     with contextlib.ExitStack() as stack:
         pager = stack.enter_context(running_pager())
         pager.configure(folder / "alertmanager.yml", folder)
+        if request.param == "kube-prometheus-stack":
+            tree = yaml.safe_load((folder / "alertmanager.yml").read_text())
+            tree["inhibit_rules"] = _rules_of_kube_prometheus_stack() + tree["inhibit_rules"]
+            (folder / "alertmanager.yml").write_text(yaml.safe_dump(tree))
         yield stack.enter_context(running_alertmanager(folder, folder / "alertmanager.yml"))
 
 
