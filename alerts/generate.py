@@ -22,7 +22,6 @@ _HEADER = f"""\
 # {RUNBOOKS} and {GRAFANA}: docs/alerts.md tells how.
 """
 
-
 # The exporter's namespace is a label on Kubernetes; an empty value selects what has none.
 _SELECTOR = "job=%[1]q, namespace=%[2]q, target=%[3]q"
 _SELECTED = "$labels.job $labels.namespace $labels.target"
@@ -81,7 +80,7 @@ def _unseen(series: str, text: str) -> str:
 
 LIMIT = _slots("limit")
 USED_OF_LIMIT = f"{_slots('used')} of {LIMIT} connections in use" + _unseen(
-    "target:redis_connection_slots_used:max", " when last seen"
+    "redis_connection_slots_used", " when last seen"
 )
 FAILURES = _top(
     "increase(redis_connection_exporter_poll_failures_total{%s}[10m]) > 0",
@@ -280,8 +279,7 @@ GROUPS = {
         Alert(
             "RedisConnectionsExhaustedSoon",
             "warning",
-            "target:redis_connection_slots_exhaustion:seconds "
-            '< scalar(redis_connection:threshold{name="exhaustion_seconds"})\n'
+            f"target:redis_connection_slots_exhaustion:seconds < {threshold('exhaustion_seconds')}\n"
             "and deriv(target:redis_connection_slots_used:max[15m]) > 0\n"  # one step is no growth
             f"and {_FULL_ENOUGH}",
             "A Redis server will be out of connections within hours.",
