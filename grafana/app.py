@@ -212,7 +212,7 @@ def _calculator() -> Row:
     """Little's law: connections in use = commands per second * time that each holds its connection."""
     # What is typed gets "+ 0", for the field may have been cleared.
     mine, all_active = held("target", app=_MINE, state="active"), held("target", state="active")
-    share = f"{mine} / on (target) ({all_active} > 0)"
+    share = f"{mine} / on (target) clamp_min({all_active}, 1)"
     estimate = f"sum({per_second('redis_commands_processed_total')} * on (target) ({share}))"
     rate = f"(vector($rate + 0) > 0 or on () {estimate})"
     missed = "scalar(1 - clamp(vector($hit_percent + 0), 0, 100) / 100)"

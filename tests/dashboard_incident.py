@@ -95,7 +95,7 @@ def incident(folder: Path) -> Iterator[Incident]:
         stack.enter_context(busy(login))
         with busy(checkout):
             checkout.open(5)
-            seen(prometheus, 'sum(redis_app_connections{app="checkout",target="orders-1"}) == 5')
+            seen(prometheus, 'sum by (instance) (redis_app_connections{app="checkout"}) == 5')
             seen(prometheus, 'redis_instance_info{target="orders-2",role="slave"}')
             bursty.open(BURSTY)
             stack.enter_context(busy(bursty, pause=3))
