@@ -5,6 +5,7 @@ from grafana.panels import (
     BLUE,
     DASHED,
     GREEN,
+    GREY,
     ORANGE,
     PURPLE,
     RED,
@@ -21,17 +22,18 @@ from grafana.panels import (
     stat,
     table,
 )
-from grafana.promql import newest, per_second, threshold, total
-from grafana.queries import SHOWN, held, increase, most, top
+from grafana.promql import highest, listed, per_second, threshold, total
+from grafana.queries import SHOWN, held, increase, most, most_in_use, suspected_leaks, top
 from grafana.server import BY_STATE
-from grafana.tables import BAR, LINK_TO_SERVER, leak_look
+from grafana.tables import BAR, LINK_TO_SERVER, NO_LIST, leak_look
 
 _MINE = "$app"
 _OPEN = held(app=_MINE)
-_PEAK = total(newest("redis_app_needed_connections_peak", app=_MINE))
-_SUSPECTED = total(newest("redis_app_suspected_leaked_connections", app=_MINE))
-_GROWTH = total(newest("redis_app_connections_growth_per_second", app=_MINE))
-_NEEDED_GROWTH = total(newest("redis_app_needed_connections_growth_per_second", app=_MINE))
+_PEAK = most_in_use(app=_MINE)
+_SUSPECTED = suspected_leaks(app=_MINE)
+_GROWTH = total(highest("redis_app_connections_growth_per_second", app=_MINE))
+_OTHERS = "other servers"
+_NEEDED_GROWTH = total(highest("redis_app_needed_connections_growth_per_second", app=_MINE))
 
 
 def _numbers() -> list[Panel]:
@@ -46,8 +48,8 @@ def _numbers() -> list[Panel]:
         ),
         stat(
             "In use at most",
-            "The most that were in use in one list of the clients of the last 6 hours, summed over the "
-            "servers: active, blocked or subscribed.",
+            "The most that were in use in one list of the clients, summed over the servers: active, blocked "
+            "or subscribed. Of the last 6 hours for sure, and of no more than 12.",
             Query(_PEAK, form=Form.NOW),
             unit="locale",
             width=3,
@@ -55,13 +57,12 @@ def _numbers() -> list[Panel]:
         ),
         stat(
             "Open / in use",
-            "Open connections for each that was ever in use at once within 6 hours. 1 to 3 is a pool that "
-            "fits. Bad: 10, a pool ten times too large, or a leak.",
-            Query(f"{_OPEN} / ({_PEAK} > 0)", form=Form.NOW),
+            "Open connections for each that was ever in use at once within 6 hours; all of them where none "
+            "was. 1 to 3 is a pool that fits. Bad: 10, a pool ten times too large, or a leak.",
+            Query(f"{_OPEN} / clamp_min({_PEAK}, 1)", form=Form.NOW),
             unit="locale",
             width=3,
             look=coloured(GREEN, (5, ORANGE), (10, RED)),
-            nothing="none in use",
             decimals=1,
         ),
         stat(
@@ -93,7 +94,7 @@ def _numbers() -> list[Panel]:
         stat(
             "Longest idle",
             "The longest time that one of its connections has not been used.",
-            Query(f"max({newest('redis_app_oldest_idle_seconds', app=_MINE)})", form=Form.NOW),
+            Query(f"max({highest('redis_app_oldest_idle_seconds', app=_MINE)})", form=Form.NOW),
             unit="s",
             width=3,
             look=coloured(BLUE),
@@ -111,6 +112,7 @@ def _numbers() -> list[Panel]:
 
 
 def _held() -> Row:
+    of_fullest = top(held("target", app=_MINE), most("redis_app_connections", app=_MINE))
     return Row(
         "What does $app hold, and what does it use?",
         [
@@ -141,17 +143,14 @@ def _held() -> Row:
             ),
             lines(
                 "On which servers?",
-                f"Connections of the app by server, stacked, the {SHOWN} with most. Bad: one server that "
-                "gets many more than its equals.",
-                [
-                    Query(
-                        top(held("target", app=_MINE), most("redis_app_connections", app=_MINE)), "{{target}}"
-                    )
-                ],
+                f"Connections of the app by server, stacked: the {SHOWN} with most, and all others as one. "
+                "Bad: one server that gets many more than its equals.",
+                [Query(of_fullest, "{{target}}"), Query(f"{_OPEN} - sum({of_fullest}) > 0", _OTHERS)],
                 unit="locale",
                 width=12,
                 height=9,
                 stacked=True,
+                overrides=[fixed(_OTHERS, GREY)],
                 decimals=0,
             ),
             _servers(),
@@ -165,7 +164,7 @@ def _servers() -> Panel:
         "The app's connections now, by server. Compare Connections with Most in use at once. The server's "
         "name leads to its dashboard.",
         [
-            Column("Server", label="target", link=LINK_TO_SERVER, width=230),
+            Column("Server", label="target", link=LINK_TO_SERVER, width=260),
             Column("Connections", held("target", app=_MINE), look=BAR | coloured(BLUE)),
             Column(
                 "Share of the server",
@@ -180,43 +179,45 @@ def _servers() -> Panel:
             Column("Blocked", held("target", app=_MINE, state="blocked"), width=80),
             Column(
                 "Suspected leaks",
-                total(newest("redis_app_suspected_leaked_connections", app=_MINE), "target"),
+                suspected_leaks("target", app=_MINE),
                 look=leak_look(),
                 width=130,
             ),
             Column(
                 "Growth per hour",
-                f"3600 * {total(newest('redis_app_connections_growth_per_second', app=_MINE), 'target')}",
+                f"3600 * {total(highest('redis_app_connections_growth_per_second', app=_MINE), 'target')}",
                 look={"decimals": 0},
                 width=130,
             ),
             Column(
                 "Most in use at once",
-                total(newest("redis_app_needed_connections_peak", app=_MINE), "target"),
+                most_in_use("target", app=_MINE),
                 width=155,
             ),
             Column(
                 "Memory",
-                total(newest("redis_app_memory_bytes", app=_MINE), "target"),
+                total(listed("redis_app_memory_bytes", app=_MINE), "target"),
                 unit="bytes",
                 width=90,
             ),
         ],
-        sort="Connections",
+        sort=["Connections"],
         width=24,
         height=8,
+        nothing=NO_LIST,
     )
 
 
 def _calculator() -> Row:
     """Little's law: connections in use = commands per second * time that each holds its connection."""
-    active = newest("redis_app_connections", state="active")
-    of_app = newest("redis_app_connections", app=_MINE, state="active")
-    share = f"sum by (target) ({of_app}) / on (target) (sum by (target) ({active}) > 0)"
+    # What is typed gets "+ 0", for the field may have been cleared.
+    mine, all_active = held("target", app=_MINE, state="active"), held("target", state="active")
+    share = f"{mine} / on (target) clamp_min({all_active}, 1)"
     estimate = f"sum({per_second('redis_commands_processed_total')} * on (target) ({share}))"
-    rate = f"(vector($rate) > 0 or on () {estimate})"
-    now = f"{rate} * $hold_ms / 1000"
-    then = f"{now} * (1 - $hit_percent / 100)"
+    rate = f"(vector($rate + 0) > 0 or on () {estimate})"
+    missed = "scalar(1 - clamp(vector($hit_percent + 0), 0, 100) / 100)"
+    now = f"{rate} * ($hold_ms + 0) / 1000"
+    then = f"{now} * {missed}"
 
     def pool(mean: str) -> str:
         """Add room for chance, mean + 2 * sqrt(mean), written so that the mean is computed once."""
@@ -255,7 +256,7 @@ def _calculator() -> Row:
                 "Redis does not count commands by app; the app's own metrics are better.",
                 [
                     Query(rate, "now"),
-                    Query(f"{rate} * (1 - $hit_percent / 100)", "with the cache"),
+                    Query(f"{rate} * {missed}", "with the cache"),
                 ],
                 unit="cps",
                 width=6,
@@ -290,8 +291,7 @@ def _behaviour() -> Row:
     opened = total(per_second("redis_app_connections_opened_total", app=_MINE), "target")
     all_opened = total(per_second("redis_app_connections_opened_total", app=_MINE))
     blocked = held("target", app=_MINE, state="blocked")
-    present = held("target", app=_MINE)
-    hosts = f"{newest('redis_host_connections')} and on (target) {present} > 0"
+    hosts = f"{listed('redis_host_connections')} and on (target) {held('target', app=_MINE)} > 0"
     return Row(
         "How does $app treat its connections?",
         [
@@ -315,6 +315,7 @@ def _behaviour() -> Row:
                 overrides=[fixed("open", RED), fixed("in use", GREEN)],
                 decimals=0,
                 signed=True,
+                nothing="not known before ten minutes",
             ),
             lines(
                 "How often does it connect?",
@@ -331,6 +332,7 @@ def _behaviour() -> Row:
                 [Query(f"{_OPEN} / ({all_opened} > 0)", "mean lifetime")],
                 unit="s",
                 width=8,
+                nothing="none was opened",
             ),
             lines(
                 "Who is blocked, and where?",
@@ -342,6 +344,7 @@ def _behaviour() -> Row:
                 ],
                 unit="locale",
                 width=8,
+                nothing="none is blocked",
                 decimals=0,
             ),
             bars(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from exporter.model import State
 from grafana.panels import DATASOURCE, GREEN, ORANGE, PURPLE, RED, YELLOW, Json, Row, place
-from grafana.promql import newest, scoped, series
+from grafana.promql import highest, scoped, series
 
 FLEET, SERVER, APP = "redis-connections-fleet", "redis-connections-server", "redis-connections-app"
 TITLES = {
@@ -21,6 +21,7 @@ ALERT_SCOPE = {"job": "$job|", "target": "$target|"}
 _KEPT = "${datasource:queryparam}&${job:queryparam}&${filters:queryparam}"
 _TIME = "${__url_time_range}"
 CELL = "${__value.raw:percentencode}"
+ALL_TARGETS = "var-target=$__all"
 
 
 def link_to(uid: str, *variables: str) -> str:
@@ -42,13 +43,21 @@ def _state_colour(state: State) -> str:
             return ORANGE
 
 
-STATES = {number: (state.value.replace("_", " "), _state_colour(state)) for number, state in enumerate(State)}
+# In the order in which exporters that disagree are believed: what one saw beats what another missed.
+_BELIEVED = sorted(State, key=[State.AT_LIMIT, State.OK, *State].index)
+STATES = {
+    number: (state.value.replace("_", " "), _state_colour(state)) for number, state in enumerate(_BELIEVED)
+}
+OK = _BELIEVED.index(State.OK)
 
 
 def state_number() -> str:
     """The state of each target as its number in STATES: a timeline draws numbers, not labels."""
-    terms = [f"{series('redis_target_state', state=state)} * {number}" for number, state in enumerate(State)]
-    return f"max by (target) ({' or '.join(terms)})"
+    terms = [
+        f"({series('redis_target_state', state=state)} == 1) * {number}"
+        for number, state in enumerate(_BELIEVED)
+    ]
+    return f"min by (target) ({' or '.join(terms)})"
 
 
 def _variable(kind: str, name: str, label: str, **rest: object) -> Json:
@@ -173,7 +182,7 @@ def _annotations() -> list[Json]:
         _annotation(
             "Restarts",
             PURPLE,
-            f"{newest('redis_uptime_in_seconds')} < bool 60 == 1",
+            f"{highest('redis_uptime_in_seconds')} < bool 60 == 1",
             "Restart",
             "{{target}} started within the last minute",
         ),
@@ -189,8 +198,9 @@ def _annotations() -> list[Json]:
 
 
 def _links(uid: str) -> list[Json]:
-    # Fleet is of all servers, and the server's own has no All.
-    also = {APP: ["${target:queryparam}"]}
+    # Fleet is of all servers, the server's own has no All, and whoever comes from one server to an app wants
+    # to see the others.
+    also = {APP: [ALL_TARGETS if uid == SERVER else "${target:queryparam}"]}
     return [
         {
             "type": "link",

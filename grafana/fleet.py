@@ -4,6 +4,7 @@ from grafana.dashboard import (
     APP,
     CELL,
     FLEET,
+    OK,
     STATES,
     dashboard,
     link_to,
@@ -27,7 +28,7 @@ from grafana.panels import (
     texts,
     timeline,
 )
-from grafana.promql import newest, per_second, scoped, series, threshold, total
+from grafana.promql import highest, per_second, scoped, series, threshold, total
 from grafana.queries import (
     EXHAUSTION,
     LIMIT,
@@ -40,11 +41,23 @@ from grafana.queries import (
     above_since,
     held,
     increase,
+    longest_not_ok,
     most,
-    most_suspected,
+    suspected_leaks,
     top,
 )
-from grafana.tables import BACKGROUND, BAR, FILL, LINK_TO_SERVER, TEXT, alerts_table, apps_table
+from grafana.tables import (
+    BACKGROUND,
+    BAR,
+    FILL,
+    LINK_TO_SERVER,
+    SEEN,
+    TEXT,
+    alerts_table,
+    apps_table,
+    suspected_tile,
+    turned_away_tile,
+)
 
 _LINK_TO_APP = link_to(APP, f"var-app={CELL}", "${target:queryparam}")
 
@@ -55,16 +68,16 @@ def _numbers() -> list[Panel]:
             "At the limit",
             "Servers that refuse every new connection now. 0 is good; anything else is an outage for "
             "whoever connects next.",
-            Query(total(newest("redis_target_state", state="at_limit")), form=Form.NOW),
+            Query(total(highest("redis_target_state", state="at_limit")), form=Form.NOW),
             unit="locale",
             width=3,
             look=coloured(GREEN, (1, RED)),
         ),
         stat(
             "Not answering",
-            "Servers of which the last poll failed: down, unreachable, wrong password, loading. Their "
-            "other numbers are gone until a poll succeeds. 0 is good.",
-            Query(f"sum({newest('redis_up')} == bool 0)", form=Form.NOW),
+            "Servers that no exporter can poll for another reason than their limit: down, unreachable, wrong "
+            "password, loading. Their other numbers are gone until a poll succeeds. 0 is good.",
+            Query(f"sum({STATE} > bool {OK})", form=Form.NOW),
             unit="locale",
             width=3,
             look=coloured(GREEN, (1, PURPLE)),
@@ -99,38 +112,21 @@ def _numbers() -> list[Panel]:
             named=True,
             decimals=1,
         ),
-        stat(
-            "Most suspected leaks",
-            "The app with the most connections that are idle for long and that nobody seems to own any "
-            "more, over all servers. See docs/leaks.md for the evidence, and when it is wrong.",
-            Query(most_suspected(), "{{app}}", Form.NOW),
-            unit="locale",
-            width=4,
-            look=coloured(GREEN, (threshold("suspected_leaks"), RED)),
-            named=True,
-        ),
-        stat(
-            "Refused",
-            "Connections that servers refused within the time shown, because they were full. 0 is good.",
-            Query(total(increase("redis_rejected_connections_total")), form=Form.NOW),
-            unit="locale",
-            width=3,
-            look=coloured(GREEN, (1, RED)),
-            decimals=0,
-        ),
+        suspected_tile("Most suspected leaks", 4),
+        turned_away_tile(3),
     ]
 
 
 def _servers() -> Panel:
-    shares = f"{held('target', 'app', app='!other')} / on (target) group_left () {held('target')}"
-    suspected = total(newest("redis_app_suspected_leaked_connections"), "target")
+    shares = f"{held('target', 'app', app='!other')} / on (target) group_left () ({held('target')} > 0)"
     return table(
         "Which server first?",
         "Every server, the fullest first. A server whose poll failed has a state and nothing else; the "
-        "timeline below says since when. 'Full in' is the growth of the last hour carried on, for servers "
+        "timeline below says since when. One whose Clients are not seen denies CLIENT LIST, or it is off: no "
+        "apps and no leaks are known. 'Full in' is the growth of the last hour carried on, for servers "
         f"more than {WATCH:.0%} full. The names lead to the dashboards of the server and of the app.",
         [
-            Column("Server", label="target", link=LINK_TO_SERVER, width=190),
+            Column("Server", label="target", link=LINK_TO_SERVER, width=260),
             Column(
                 "State",
                 STATE,
@@ -138,10 +134,9 @@ def _servers() -> Panel:
                 width=100,
             ),
             Column("In use", UTILISATION, unit="percentunit", look=BAR | FILL | {"max": 1}),
-            Column("Used", USED, width=75),
-            Column("Limit", LIMIT, width=75),
-            Column("Free", f"{LIMIT} - {USED}", width=75),
-            Column(f"Above {WARNING:.0%} since", above_since(), unit="dateTimeFromNow", width=140),
+            Column("Limit", LIMIT, width=65),
+            Column("Free", f"{LIMIT} - {USED}", width=65),
+            Column(f"Above {WARNING:.0%} since", above_since(), unit="dateTimeFromNow", width=135),
             Column(
                 "Full in",
                 EXHAUSTION,
@@ -149,9 +144,9 @@ def _servers() -> Panel:
                 look={"decimals": 1}
                 | TEXT
                 | coloured(RED, (threshold("exhaustion_seconds"), ORANGE), (86400, "text")),
-                width=90,
+                width=80,
             ),
-            Column("Biggest app", label="app", link=_LINK_TO_APP, width=220),
+            Column("Biggest app", label="app", link=_LINK_TO_APP, width=190),
             Column(
                 "Its share",
                 f"topk by (target) (1, {shares})",
@@ -161,41 +156,47 @@ def _servers() -> Panel:
             ),
             Column(
                 "Suspected leaks",
-                suspected,
+                suspected_leaks("target"),
                 look=coloured("text", (threshold("suspected_leaks"), RED)) | TEXT,
                 width=125,
             ),
-            Column("Blocked", newest("redis_blocked_clients"), width=80),
+            Column("Blocked", highest("redis_blocked_clients"), width=75),
             Column(
-                "Refused",
+                "Turned away",
                 increase("redis_rejected_connections_total"),
                 look=coloured("text", (1, RED)) | {"decimals": 0} | TEXT,
-                width=80,
+                width=105,
+            ),
+            Column(
+                "Clients",
+                highest("redis_connection_exporter_client_list_available"),
+                look=SEEN | TEXT,
+                width=75,
             ),
         ],
-        sort="In use",
+        sort=["In use"],
         width=24,
         height=10,
     )
 
 
 def _trouble() -> Row:
-    ever_bad = f"{most('redis_target_state', state='!ok')} > 0"
     return Row(
         "Since when?",
         [
             timeline(
                 "Which server was not ok, and when?",
-                f"Servers that were in another state than ok within the time shown, {SHOWN} at most. at "
-                "limit: it refuses newcomers. refused, timeout, unreachable, dns: it cannot be reached. "
-                "auth, tls, noperm, protocol: it does not let the exporter in. loading, busy: it serves "
-                "nobody. Empty is good.",
-                [Query(top(STATE, ever_bad), "{{target}}")],
+                f"Servers that were in another state than ok within the time shown: the {SHOWN} that were so "
+                "longest, at the limit before all others. at limit: it refuses newcomers. refused, timeout, "
+                "unreachable, dns: it cannot be reached. auth, tls, noperm, protocol: it does not let the "
+                "exporter in. loading, busy: it serves nobody. Empty is good.",
+                [Query(top(STATE, longest_not_ok()), "{{target}}")],
                 STATES,
-                width=14,
+                width=11,
                 height=8,
+                nothing="none seen",
             ),
-            alerts_table(10, 8),
+            alerts_table(13, 8),
         ],
     )
 
@@ -229,6 +230,7 @@ def _trends() -> Row:
                 ],
                 unit="cps",
                 width=12,
+                nothing="none seen",
             ),
             lines(
                 "Who is connected to most often?",
@@ -251,13 +253,11 @@ def _trends() -> Row:
                 "Suspected leaks of each app over all servers: idle for long, with evidence that nobody will "
                 "use them again. Bad: a line that only climbs.",
                 [
-                    Query(
-                        f"{total(newest('redis_app_suspected_leaked_connections'), 'app')} > 0",
-                        "{{app}}",
-                    )
+                    Query(f"{suspected_leaks('app')} > 0", "{{app}}"),
                 ],
                 unit="locale",
                 width=12,
+                nothing="none seen",
                 decimals=0,
             ),
         ],
@@ -275,10 +275,10 @@ def _exporter() -> Row:
             lines(
                 "How old are the numbers?",
                 f"Time since the last successful poll, the {SHOWN} servers with most. Bad: more than a few "
-                "poll intervals.",
+                "poll intervals. Left out: servers that never answered since the exporter started.",
                 [
                     Query(
-                        f"(time() - {newest(success)}) and on (target) bottomk({SHOWN}, {oldest})",
+                        f"(time() - {highest(success)}) and on (target) bottomk({SHOWN}, {oldest})",
                         "{{target}}",
                     )
                 ],
@@ -287,7 +287,7 @@ def _exporter() -> Row:
             ),
             lines(
                 "Why do polls fail?",
-                "Failed polls per second by reason, over all servers. 0 is good.",
+                "Failed polls per second by reason, over all servers. Empty is good.",
                 [
                     Query(
                         f"{total(per_second('redis_connection_exporter_poll_failures_total'), 'reason')} > 0",
@@ -296,6 +296,7 @@ def _exporter() -> Row:
                 ],
                 unit="cps",
                 width=8,
+                nothing="none seen",
             ),
             lines(
                 "Is the exporter itself well?",

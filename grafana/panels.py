@@ -151,6 +151,7 @@ def lines(
     decimals: int | None = None,
     top: float | None = None,
     signed: bool = False,
+    nothing: str = "No data",
 ) -> Panel:
     """A time series, as lines or as areas on top of one another."""
     narrow = width < WIDTH / 2
@@ -163,8 +164,10 @@ def lines(
         "spanNulls": False,
         "stacking": {"mode": "normal" if stacked else "none", "group": "A"},
     }
-    defaults: Json = _BY_NAME | {"custom": custom}
-    if not signed:
+    defaults: Json = _BY_NAME | {"custom": custom, "noValue": nothing}
+    if signed:
+        custom["axisSoftMin"] = 0
+    else:
         defaults["min"] = 0
     if decimals is not None:
         defaults["decimals"] = decimals
@@ -187,7 +190,7 @@ def lines(
                 "sortBy": "Last *",
                 "sortDesc": True,
             }
-            | ({} if narrow else {"width": 230}),
+            | ({} if narrow else {"width": 330}),
             "tooltip": {"mode": "multi", "sort": "desc"},
         },
         defaults=defaults,
@@ -314,6 +317,7 @@ def timeline(
     *,
     width: int,
     height: int,
+    nothing: str = "No data",
 ) -> Panel:
     """Which state when, one line for each series."""
     return Panel(
@@ -334,6 +338,7 @@ def timeline(
         defaults={
             "color": {"mode": "fixed", "fixedColor": GREY},
             "custom": {"fillOpacity": 80, "lineWidth": 0},
+            "noValue": nothing,
         }
         | texts(values),
     )
@@ -353,8 +358,7 @@ class Column:
 
     def override(self) -> Json:
         """Write how its cells look."""
-        properties: Json = {} if self.label else {"unit": self.unit}
-        properties |= self.look
+        properties: Json = {"noValue": ""} | ({} if self.label else {"unit": self.unit}) | self.look
         if self.width is not None:
             properties["custom.width"] = self.width
         if self.link:
@@ -367,9 +371,10 @@ def table(
     description: str,
     columns: Sequence[Column],
     *,
-    sort: str,
+    sort: Sequence[str],
     width: int,
     height: int,
+    nothing: str = "No data",
 ) -> Panel:
     """One row for each set of labels, made of the answers of several queries."""
     asked = [column for column in columns if column.query]
@@ -387,12 +392,13 @@ def table(
         options={
             "showHeader": True,
             "cellHeight": "sm",
-            "sortBy": [{"displayName": sort, "desc": True}],
+            "sortBy": [{"displayName": column, "desc": True} for column in sort],
         },
         defaults={
             "color": {"mode": "thresholds"},
             "thresholds": steps("text"),
             "custom": {"align": "auto", "cellOptions": {"type": "auto"}, "filterable": False},
+            "noValue": nothing,
         },
         overrides=[column.override() for column in columns],
         transformations=[

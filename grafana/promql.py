@@ -65,13 +65,25 @@ def _matcher(label: str, value: str) -> str:
     return f'{label}{"!=" if negated else "="}"{wanted}"'
 
 
-def newest(metric: str, **labels: str) -> str:
-    """The value of each series of a target, once for all exporters that watch it."""
+def highest(metric: str, **labels: str) -> str:
+    """The value of each series of a target, the highest of all exporters that watch it."""
     return _once(metric, series(metric, **labels))
 
 
+def listed(metric: str, **labels: str) -> str:
+    """The value of each series of a target, all from its newest list of the clients.
+
+    Two exporters list at different times. Parts of two lists do not add up to either: a client that was
+    active in one and idle in the other would count twice.
+    """
+    lists = series("redis_connection_exporter_client_list_timestamp_seconds")
+    return _once(
+        metric, f"{series(metric, **labels)} and on (target, job, instance) topk by (target) (1, {lists})"
+    )
+
+
 def per_second(metric: str, **labels: str) -> str:
-    """The rate of a counter for each series of a target, once for all exporters that watch it."""
+    """The rate of a counter for each series of a target, the highest of all exporters that watch it."""
     return _once(metric, f"rate({series(metric, **labels)}[$__rate_interval])")
 
 

@@ -1,7 +1,10 @@
 """One server: how close, who holds the connections, since when, doing what."""
 
+from collections.abc import Sequence
+
+from alerts.generate import RUNBOOKS
 from exporter.model import ClientState
-from grafana.dashboard import SERVER, STATES, dashboard, fullest_target_variable
+from grafana.dashboard import OK, SERVER, STATES, dashboard, fullest_target_variable
 from grafana.panels import (
     BLUE,
     DASHED,
@@ -27,7 +30,7 @@ from grafana.panels import (
     texts,
     timeline,
 )
-from grafana.promql import newest, per_second, series, threshold, total
+from grafana.promql import highest, listed, per_second, series, threshold, total
 from grafana.queries import (
     CRITICAL,
     EXHAUSTION,
@@ -39,10 +42,9 @@ from grafana.queries import (
     WATCH,
     above_since,
     held,
-    increase,
-    most_suspected,
+    suspected_leaks,
 )
-from grafana.tables import FILL, alerts_table, apps_table
+from grafana.tables import FILL, SEEN, alerts_table, apps_table, suspected_tile, turned_away_tile
 
 _STATE_COLOURS = {
     ClientState.ACTIVE: GREEN,
@@ -77,36 +79,39 @@ def _numbers() -> list[Panel]:
     return [
         stat(
             "State",
-            "What the server is to the exporter. at limit: it refuses newcomers, while the exporter's own "
-            "connection, opened before, still works.",
-            Query(STATE, "{{target}}", Form.NOW),
+            "What the server is to the exporter; of several, the worst. at limit: it refuses newcomers, "
+            "while the exporter's own connection, opened before, still works.",
+            Query(f"bottomk(1, {STATE} != {OK}) or on () bottomk(1, {STATE})", "{{target}}", Form.NOW),
             unit="locale",
             width=3,
             look=coloured(GREY) | texts(STATES),
+            named=True,
         ),
         stat(
             "In use",
-            f"Share of maxclients in use, as the server itself counts. Bad: above {WARNING:.0%}. At 100% "
-            "newcomers are refused.",
-            Query(UTILISATION, "{{target}}", Form.NOW),
+            "Share of maxclients in use, as the server itself counts; of several, of the fullest. Bad: "
+            f"above {WARNING:.0%}. At 100% newcomers are refused.",
+            Query(f"topk(1, {UTILISATION})", "{{target}}", Form.NOW),
             unit="percentunit",
-            width=3,
+            width=2,
             look=FILL,
+            named=True,
             decimals=0,
         ),
         stat(
             "Free",
-            "Connections that the server would still accept.",
-            Query(f"{LIMIT} - {USED}", "{{target}}", Form.NOW),
+            "Connections that the server would still accept; of several, the one with fewest.",
+            Query(f"bottomk(1, {LIMIT} - {USED})", "{{target}}", Form.NOW),
             unit="locale",
             width=2,
             look=coloured(RED, (1, BLUE)),
+            named=True,
         ),
         stat(
             f"Above {WARNING:.0%} since",
-            f"When utilisation last rose above {WARNING:.0%}; 'an hour ago' may be longer, if the dashboard "
-            "shows an hour. '-': it is below now.",
-            Query(above_since(), "{{target}}", Form.NOW),
+            f"When utilisation last rose above {WARNING:.0%} within the time shown, or since when the "
+            "exporter has seen it there; of several, the earliest. '-': it is below now.",
+            Query(f"bottomk(1, {above_since()})", form=Form.NOW),
             unit="dateTimeFromNow",
             width=3,
             look=coloured(ORANGE),
@@ -114,10 +119,10 @@ def _numbers() -> list[Panel]:
         stat(
             "Full in",
             "When no connection will be free if the growth of the last hour goes on. '-': it does not grow, "
-            f"or less than {WATCH:.0%} is in use.",
-            Query(EXHAUSTION, "{{target}}", Form.NOW),
+            f"or less than {WATCH:.0%} is in use. Of several, the first.",
+            Query(f"bottomk(1, {EXHAUSTION})", form=Form.NOW),
             unit="s",
-            width=3,
+            width=2,
             look=coloured(RED, (threshold("exhaustion_seconds"), ORANGE), (86400, GREEN)),
             decimals=1,
         ),
@@ -131,37 +136,33 @@ def _numbers() -> list[Panel]:
             named=True,
             decimals=0,
         ),
+        suspected_tile("Suspected leaks", 3),
+        turned_away_tile(3),
         stat(
-            "Suspected leaks",
-            "The app with most connections that are idle for long and that, by the evidence, nobody will use "
-            "again. docs/leaks.md says when this is wrong.",
-            Query(most_suspected(), "{{app}}", Form.NOW),
-            unit="locale",
-            width=4,
-            look=coloured(GREEN, (threshold("suspected_leaks"), RED)),
-            named=True,
-        ),
-        stat(
-            "Refused",
-            "Connections refused within the time shown, because the server was full. 0 is good.",
-            Query(total(increase("redis_rejected_connections_total")), form=Form.NOW),
+            "Clients",
+            "Whether the exporter gets the list of the clients, from which it knows apps, hosts, idle times "
+            "and leaks. not seen: CLIENT LIST is denied, takes too long, or is off; What is not seen? in the "
+            "last row says which.",
+            Query(f"min({highest('redis_connection_exporter_client_list_available')})", form=Form.NOW),
             unit="locale",
             width=2,
-            look=coloured(GREEN, (1, RED)),
-            decimals=0,
+            look=coloured(GREY) | SEEN,
         ),
     ]
 
 
-_NEXT_STEPS = """
-**At or near the limit?** Find the app with the largest, a growing or a *suspected leaked* share below.
+_NEXT_STEPS = f"""
+**At the limit?** You are turned away too: [get in]({RUNBOOKS}/get-in-at-limit.md) first.
+
+Then find the app with the largest, a growing or a *suspected leaked* share below.
 
 1. **It leaks or its pool grew:** restart its worst instance, or roll back its last deploy.
-2. **No time?** `CONFIG SET maxclients N` gives room if the limit of open files allows it.
-3. **It cannot be restarted?** Kill its idle connections, 20 at a time: runbook *close-idle-clients*.
-4. **Not reachable at all?** See *State and role* for since when, then the host.
+2. **No time?** [Raise maxclients]({RUNBOOKS}/raise-maxclients.md), if the limit of open files allows it.
+3. **It cannot be restarted?** [Close its idle connections]({RUNBOOKS}/close-idle-clients.md), 20 at a time.
+4. **No app is seen?** Ask the server itself [who holds them]({RUNBOOKS}/who-holds.md).
+5. **Not reachable?** See *State and role* for since when, then the host.
 
-Click an app's name to see it on every server.
+An app's name leads to all its servers, an alert's to its runbook.
 """
 
 
@@ -214,11 +215,11 @@ def _since_when() -> Row:
                 "the line in use is a burst that ends between two scrapes.",
                 [
                     Query(total(USED), used),
-                    Query(total(newest("redis_connection_slots_used_peak")), peak),
+                    Query(total(highest("redis_connection_slots_used_peak")), peak),
                     *_limits(),
                 ],
                 unit="locale",
-                width=9,
+                width=7,
                 overrides=[
                     fixed(used, BLUE, custom__fillOpacity=15, custom__lineWidth=2),
                     fixed(peak, GREY),
@@ -232,10 +233,10 @@ def _since_when() -> Row:
                 "exporter or Prometheus was not there. A change of role is a failover.",
                 [Query(STATE, "{{target}}"), Query(role, "{{target}} role")],
                 STATES | _ROLES,
-                width=6,
+                width=5,
                 height=8,
             ),
-            alerts_table(9, 8),
+            alerts_table(12, 8),
             lines(
                 "Who opens and closes connections?",
                 "Connections opened (up) and closed (down) per second, by app, as two lists of the clients "
@@ -273,7 +274,7 @@ def _since_when() -> Row:
                 "Mean lifetime over the last 5 minutes, by Little's law: connections over connections opened "
                 "per second. Bad: seconds, for that is less than a pool is good for. Empty: none was "
                 "opened.",
-                [Query(newest("redis_connection_mean_lifetime_seconds"), "{{target}}")],
+                [Query(highest("redis_connection_mean_lifetime_seconds"), "{{target}}")],
                 unit="s",
                 width=6,
             ),
@@ -283,8 +284,7 @@ def _since_when() -> Row:
 
 def _doing_what() -> Row:
     by_state = held("state")
-    suspected = total(newest("redis_app_suspected_leaked_connections"), "app")
-    blocked = total(newest("redis_blocked_connections"), "cmd")
+    blocked = total(listed("redis_blocked_connections"), "cmd")
     return Row(
         "Busy, idle, leaked or blocked?",
         [
@@ -303,23 +303,24 @@ def _doing_what() -> Row:
                 "How long have they been idle?",
                 "How many connections were idle for how long. Good: dark at the bottom. A band that wanders "
                 "upwards was opened at one time and never used again.",
-                Query(total(newest("redis_client_idle_seconds_bucket"), "le"), "{{le}}", Form.HEATMAP),
+                Query(total(listed("redis_client_idle_seconds_bucket"), "le"), "{{le}}", Form.HEATMAP),
                 width=8,
             ),
             heatmap(
                 "How old are they?",
                 "How many connections have which age. Everything young: somebody connects anew all the time, "
                 "or has just been deployed.",
-                Query(total(newest("redis_client_age_seconds_bucket"), "le"), "{{le}}", Form.HEATMAP),
+                Query(total(listed("redis_client_age_seconds_bucket"), "le"), "{{le}}", Form.HEATMAP),
                 width=8,
             ),
             lines(
                 "Who leaks?",
                 "Suspected leaks by app. Bad: a line that only climbs.",
-                [Query(f"{suspected} > 0", "{{app}}")],
+                [Query(f"{suspected_leaks('app')} > 0", "{{app}}")],
                 unit="locale",
                 width=8,
                 decimals=0,
+                nothing="none seen",
             ),
             lines(
                 "Who waits in which command?",
@@ -327,7 +328,7 @@ def _doing_what() -> Row:
                 "are more than there are workers, or the queue's writers have stopped.",
                 [
                     Query(f"{blocked} > 0", "{{cmd}}"),
-                    Query(total(newest("redis_blocked_clients_without_timeout")), "without a timeout"),
+                    Query(total(highest("redis_blocked_clients_without_timeout")), "without a timeout"),
                 ],
                 unit="locale",
                 width=8,
@@ -338,7 +339,7 @@ def _doing_what() -> Row:
                 "How long does the longest wait?",
                 "Time for which one connection has waited in a blocking command by now. A straight climb: it "
                 "waits for something that does not come.",
-                [Query(newest("redis_blocked_longest_seconds"), "{{target}}")],
+                [Query(highest("redis_blocked_longest_seconds"), "{{target}}")],
                 unit="s",
                 width=8,
             ),
@@ -346,23 +347,22 @@ def _doing_what() -> Row:
     )
 
 
-def _cut(title: str, metric: str, label: str, meaning: str, width: int) -> Panel:
-    query = f"sort_desc(topk(12, {total(newest(metric), label)} > 0))"
-    return bars(
-        title, meaning, [Query(query, f"{{{{{label}}}}}", Form.NOW)], unit="locale", width=width, height=9
-    )
+def _cut(title: str, metric: str, labels: Sequence[str], meaning: str, width: int) -> Panel:
+    first, legend = labels[0], " ".join(f"{{{{{label}}}}}" for label in labels)
+    # An old server beside newer ones may not tell.
+    told = f'label_replace({total(listed(metric), *labels)}, "{first}", "not told", "{first}", "")'
+    query = Query(f"sort_desc(topk(12, {told} > 0))", legend, Form.NOW)
+    return bars(title, meaning, [query], unit="locale", width=width, height=9)
 
 
 def _from_where() -> Row:
-    library = total(newest("redis_library_connections"), "library", "version")
-    told = f'label_replace({library}, "library", "not told", "library", "")'
     return Row(
         "From where, and with what?",
         [
             _cut(
                 "Hosts",
                 "redis_host_connections",
-                "host",
+                ["host"],
                 "Connections by address, the 12 with most. Bad: one of many equal hosts that has far more "
                 "than the others.",
                 5,
@@ -370,37 +370,37 @@ def _from_where() -> Row:
             _cut(
                 "Users",
                 "redis_user_connections",
-                "user",
+                ["user"],
                 "Connections by ACL user (Redis 6.0, Valkey). Bad: all of them on default, for then nobody "
                 "can be told apart or cut off.",
                 4,
             ),
-            bars(
+            _cut(
                 "Libraries",
+                "redis_library_connections",
+                ["library", "version"],
                 "Connections by client library and version (Redis 7.2, Valkey). An old version of a library "
                 "with a known leak shows here.",
-                [Query(f"sort_desc(topk(12, {told} > 0))", "{{library}} {{version}}", Form.NOW)],
-                unit="locale",
-                width=5,
-                height=9,
+                5,
             ),
             _cut(
                 "Last command",
                 "redis_command_connections",
-                "cmd",
+                ["cmd"],
                 "Connections by the command that they ran last. Many with NULL were opened and never used; "
                 "many with ping are kept open and not used.",
                 4,
             ),
-            _cut("Databases", "redis_db_connections", "db", "Connections by selected database.", 3),
+            _cut("Databases", "redis_db_connections", ["db"], "Connections by selected database.", 3),
             stat(
                 "Nameless",
                 "Share of the connections that have no name. Bad: many, for a name tells the apps apart. Set "
                 "client_name in the app's library.",
-                Query(f"{total(newest('redis_nameless_connections'))} / ({held()} > 0)", form=Form.NOW),
+                Query(f"{total(listed('redis_nameless_connections'))} / ({held()} > 0)", form=Form.NOW),
                 unit="percentunit",
                 width=3,
                 look=coloured(BLUE, (0.5, ORANGE)),
+                nothing="no data",
                 decimals=0,
                 height=9,
             ),
@@ -416,9 +416,9 @@ def _cost() -> Row:
         [
             lines(
                 "Memory by app",
-                "Memory that the server holds for each app's connections. Bad: one app that grows; its "
-                "readers are too slow for what they ask or subscribed to.",
-                [Query(total(newest("redis_app_memory_bytes"), "app"), "{{app}}")],
+                "Memory that the server holds for each app's connections (Redis 6.0.9, Valkey). Bad: one app "
+                "that grows; its readers are too slow for what they ask or subscribed to.",
+                [Query(total(listed("redis_app_memory_bytes"), "app"), "{{app}}")],
                 unit="bytes",
                 width=6,
                 stacked=True,
@@ -428,8 +428,8 @@ def _cost() -> Row:
                 "The largest buffers of single clients of late. Bad: megabytes, for one client that does not "
                 "read its answers can cost the server its memory.",
                 [
-                    Query(newest("redis_client_recent_max_input_buffer_bytes"), "input {{target}}"),
-                    Query(newest("redis_client_recent_max_output_buffer_bytes"), "output {{target}}"),
+                    Query(highest("redis_client_recent_max_input_buffer_bytes"), "input {{target}}"),
+                    Query(highest("redis_client_recent_max_output_buffer_bytes"), "output {{target}}"),
                 ],
                 unit="bytes",
                 width=6,
@@ -448,7 +448,8 @@ def _cost() -> Row:
             ),
             lines(
                 "Who was cut off or turned away?",
-                "Clients cut for memory or for their buffers, and failed logins, per second. 0 is good.",
+                "Clients cut for memory (Redis 7.0, Valkey) or for their buffers (Redis 7.4, Valkey 8.0), "
+                "and failed logins (Redis 7.2, Valkey), per second. 0 is good.",
                 [
                     Query(total(per_second("redis_evicted_clients_total")), "evicted"),
                     Query(
@@ -477,11 +478,11 @@ def _exporter_cost() -> Row:
             lines(
                 "Share of the main thread",
                 "Time of the server's main thread that the lists of clients took in the last 5 minutes. "
-                "clients.server_time_budget is its limit (0.2% by default).",
+                "clients.server_time_budget is its limit (0.2% by default) for each exporter.",
                 [
                     Query(
-                        f"max by (target) (avg_over_time({cost}[5m]) * changes({lists}[5m]) / 300)",
-                        "{{target}}",
+                        f"avg_over_time({cost}[5m]) * changes({lists}[5m]) / 300",
+                        "{{target}} from {{instance}}",
                     )
                 ],
                 unit="percentunit",
@@ -493,10 +494,10 @@ def _exporter_cost() -> Row:
                 "the exporter saw it.",
                 [
                     Query(
-                        newest("redis_connection_exporter_client_list_longest_command_seconds"),
+                        highest("redis_connection_exporter_client_list_longest_command_seconds"),
                         "longest command {{target}}",
                     ),
-                    Query(newest("redis_connection_exporter_poll_duration_seconds"), "poll {{target}}"),
+                    Query(highest("redis_connection_exporter_poll_duration_seconds"), "poll {{target}}"),
                 ],
                 unit="s",
                 width=6,
@@ -512,6 +513,7 @@ def _exporter_cost() -> Row:
                 ],
                 unit="cps",
                 width=6,
+                nothing="none seen",
             ),
             lines(
                 "What is not seen?",
@@ -519,17 +521,18 @@ def _exporter_cost() -> Row:
                 "could not be read; and commands that the exporter's user may not run. Empty is good.",
                 [
                     Query(
-                        f"{total(newest('redis_connection_exporter_folded_connections'), 'cut')} > 0",
+                        f"{total(highest('redis_connection_exporter_folded_connections'), 'cut')} > 0",
                         "{{cut}} in other",
                     ),
                     Query(
-                        f"{newest('redis_connection_exporter_client_list_unreadable_rows')} > 0",
+                        f"{highest('redis_connection_exporter_client_list_unreadable_rows')} > 0",
                         "unreadable rows",
                     ),
-                    Query(newest("redis_connection_exporter_command_denied"), "denied: {{command}}"),
+                    Query(highest("redis_connection_exporter_command_denied"), "denied: {{command}}"),
                 ],
                 unit="locale",
                 width=6,
+                nothing="nothing",
                 decimals=0,
             ),
         ],

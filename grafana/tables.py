@@ -1,11 +1,29 @@
-"""Tables and looks that more than one dashboard has."""
+"""Tables, tiles and looks that more than one dashboard has."""
 
-from grafana.dashboard import ALERT_SCOPE, ALERTS_FIRING, APP, CELL, SERVER, link_to
-from grafana.panels import BLUE, GREEN, ORANGE, RED, Column, Json, Panel, coloured, table
-from grafana.promql import newest, scoped, threshold, total
-from grafana.queries import CRITICAL, WARNING, held
+from alerts.generate import RUNBOOKS
+from grafana.dashboard import ALERT_SCOPE, ALERTS_FIRING, ALL_TARGETS, APP, CELL, SERVER, link_to
+from grafana.panels import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    RED,
+    Column,
+    Form,
+    Json,
+    Panel,
+    Query,
+    coloured,
+    stat,
+    table,
+    texts,
+)
+from grafana.promql import highest, listed, scoped, threshold, total
+from grafana.queries import CRITICAL, WARNING, held, increase, most_in_use, most_suspected, suspected_leaks
 
 LINK_TO_SERVER = link_to(SERVER, f"var-target={CELL}")
+LINK_TO_RUNBOOK = f"{RUNBOOKS}/{CELL}.md"
+NO_LIST = "no list of the clients: see What is not seen?"
+SEEN = texts({1: ("seen", GREEN), 0: ("not seen", ORANGE)})
 FILL = coloured(GREEN, (WARNING, ORANGE), (CRITICAL, RED))
 # The longest bar is that of the column's own largest number.
 BAR: Json = {
@@ -22,50 +40,72 @@ def leak_look() -> Json:
     return coloured("transparent", (threshold("suspected_leaks"), RED)) | BACKGROUND
 
 
+def suspected_tile(title: str, width: int) -> Panel:
+    """The app that leaks most."""
+    return stat(
+        title,
+        "The app with the most connections that are idle for long and that, by the evidence, nobody will use "
+        "again, on all servers shown. docs/leaks.md names the evidence, and when it is wrong.",
+        Query(most_suspected(), "{{app}}", Form.NOW),
+        unit="locale",
+        width=width,
+        look=coloured(GREEN, (threshold("suspected_leaks"), RED)),
+        named=True,
+    )
+
+
+def turned_away_tile(width: int) -> Panel:
+    """How many did not get in."""
+    return stat(
+        "Turned away",
+        "Connections that servers refused within the time shown, because they were full. 0 is good.",
+        Query(total(increase("redis_rejected_connections_total")), form=Form.NOW),
+        unit="locale",
+        width=width,
+        look=coloured(GREEN, (1, RED)),
+        decimals=0,
+    )
+
+
+_SEVERITIES = {3: ("critical", RED), 2: ("warning", ORANGE), 1: ("info", BLUE)}
+
+
 def alerts_table(width: int, height: int) -> Panel:
     """The alerts that fire now; also on the dashboard of one server."""
+    labels = "alertname, target, app"
     since = scoped(ALERT_SCOPE, "ALERTS_FOR_STATE", alertname="RedisConnection.+")
-    firing = scoped(ALERT_SCOPE, "ALERTS", **ALERTS_FIRING)
-    labels = "alertname, severity, target"
-    severities = {"critical": RED, "warning": ORANGE, "info": BLUE}
+    firing = " or ".join(
+        f"{scoped(ALERT_SCOPE, 'ALERTS', severity=severity, **ALERTS_FIRING)} * {number}"
+        for number, (severity, _) in _SEVERITIES.items()
+    )
+    severity = f"max by ({labels}) ({firing})"
     return table(
         "Which alerts fire?",
-        "Alerts of the shipped rules that fire now, and since when their condition holds. Empty is good, if "
-        "the rules are loaded (alerts/*.yml). The server's name leads to its dashboard.",
+        "Alerts of the shipped rules that fire now, the most urgent first, and since when their condition "
+        "holds. Empty is good, if the rules are loaded (alerts/*.yml). The alert's name leads to its "
+        "runbook, the other names to their dashboards.",
         [
-            Column("Alert", label="alertname"),
-            Column("Server", label="target", link=LINK_TO_SERVER, width=130),
-            Column(
-                "Severity",
-                label="severity",
-                width=90,
-                look={
-                    **TEXT,
-                    "mappings": [
-                        {
-                            "type": "value",
-                            "options": {name: {"color": colour} for name, colour in severities.items()},
-                        }
-                    ],
-                },
-            ),
+            Column("Alert", label="alertname", link=LINK_TO_RUNBOOK),
+            Column("Server", label="target", link=LINK_TO_SERVER, width=200),
+            Column("App", label="app", link=link_to(APP, f"var-app={CELL}", ALL_TARGETS), width=130),
+            Column("Severity", severity, look=TEXT | texts(_SEVERITIES) | {"custom.align": "left"}, width=90),
             Column(
                 "Since",
-                f"1000 * min by ({labels}) ({since}) and on ({labels}) {firing}",
+                f"1000 * min by ({labels}) ({since}) and on ({labels}) {severity}",
                 unit="dateTimeFromNow",
-                width=130,
+                width=140,
             ),
         ],
-        sort="Since",
+        sort=["Severity", "Since"],
         width=width,
         height=height,
+        nothing="none fires",
     )
 
 
 def apps_table(title: str, description: str, height: int, *, link_target: str) -> Panel:
     """Who holds connections and what they do with them; also on the dashboard of one server."""
-    suspected = total(newest("redis_app_suspected_leaked_connections"), "app")
-    growth = total(newest("redis_app_connections_growth_per_second"), "app")
+    growth = total(highest("redis_app_connections_growth_per_second"), "app")
     return table(
         title,
         description,
@@ -83,23 +123,20 @@ def apps_table(title: str, description: str, height: int, *, link_target: str) -
             Column("Idle", held("app", state="idle"), width=75),
             Column("Stale", held("app", state="stale"), width=75),
             Column("Blocked", held("app", state="blocked"), width=80),
-            Column("Suspected leaks", suspected, look=leak_look(), width=130),
+            Column("Suspected leaks", suspected_leaks("app"), look=leak_look(), width=130),
             Column("Growth per hour", f"3600 * {growth}", look={"decimals": 0}, width=130),
-            Column(
-                "Most in use at once",
-                total(newest("redis_app_needed_connections_peak"), "app"),
-                width=155,
-            ),
+            Column("Most in use at once", most_in_use("app"), width=155),
             Column(
                 "Longest idle",
-                f"max by (app) ({newest('redis_app_oldest_idle_seconds')})",
+                f"max by (app) ({highest('redis_app_oldest_idle_seconds')})",
                 unit="s",
                 look={"decimals": 0},
                 width=110,
             ),
-            Column("Memory", total(newest("redis_app_memory_bytes"), "app"), unit="bytes", width=90),
+            Column("Memory", total(listed("redis_app_memory_bytes"), "app"), unit="bytes", width=90),
         ],
-        sort="Connections",
+        sort=["Connections"],
         width=24,
         height=height,
+        nothing=NO_LIST,
     )

@@ -2,13 +2,13 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import redis
 
-from exporter.demo.servers import Server, running_server
+from exporter.demo.servers import Server, free_port, running_server
 from tests.apps import App, busy
 from tests.conftest import need
 from tests.daemon import ROOT, quick, running_exporter, target
@@ -18,17 +18,18 @@ from tests.servers.kinds import KINDS, SYSTEM
 from tests.waiting import eventually
 
 RULES = sorted((ROOT / "alerts").glob("*.yml"))
-LIMIT = 50
+LIMIT, BURSTY = 50, 6
 # It tells everything that a dashboard asks for.
 _VALKEY = next(kind for kind in KINDS if kind.name == "debian13-valkey")
 
 
 @dataclass(frozen=True)
 class Incident:
-    """The Prometheus that saw it, and when it began (Unix time)."""
+    """The Prometheus that saw it, when it began and since when two exporters see `bursty` (Unix time)."""
 
     prometheus: Prometheus
     began: float
+    both_since: float
 
 
 def _talk(server: Server) -> redis.Redis:
@@ -48,7 +49,9 @@ def incident(folder: Path) -> Iterator[Incident]:
     """Play it, and leave everything running until the block ends.
 
     One app leaks until `sessions` is full; workers wait in `queue`, which tells no more than it must;
-    `orders-1` dies and `orders-2` is promoted; `search` is away for a moment.
+    `orders-1` dies and `orders-2` is promoted; `search` is away for a moment. A second exporter watches
+    all of them too, but does not reach `sessions` and `queue`, and lists clients at other times: `bursty`,
+    which is busy now and then, is in another state to each.
     """
     need(_VALKEY.present, f"{_VALKEY.name} is not there: `make test` fetches it, or says why it cannot")
     need(SYSTEM.present, "redis-server is not installed")
@@ -70,22 +73,19 @@ def incident(folder: Path) -> Iterator[Incident]:
         }
         with _talk(queue) as admin:
             admin.execute_command("ACL SETUSER exporter on >throw-away -@all +info +client|list")
-        least = {"username": "exporter", "password": "throw-away"}
-        tree = quick(
-            *(
-                target(name, f"redis://127.0.0.1:{server.port}", **(least if name == "queue" else {}))
-                for name, server in servers.items()
-            ),
-            clients={"interval": "1s", "stale_after": "1s", "top": 4},
+        at = {name: server.port for name, server in servers.items()}
+        ports = (
+            _watch(folder / "first", at, "1s", stack),
+            _watch(folder / "second", at | {"sessions": free_port(), "queue": free_port()}, "2s", stack),
         )
-        exporter = stack.enter_context(running_exporter(folder, tree))
-        prometheus = _watch(folder, exporter.port, stack)
+        prometheus = _scrape(folder, ports, stack)
         began = time.time()
 
         login, checkout = App(sessions.port, "login"), App(primary.port, "checkout")
         workers, leaky = App(queue.port, "worker"), App(sessions.port, "leaky")
+        bursty = App(replica.port, "bursty")
         small = [App(sessions.port, f"small-{letter}") for letter in "abcde"]
-        for app in (login, checkout, workers, leaky, *small):
+        for app in (login, checkout, workers, leaky, bursty, *small):
             stack.callback(app.close)
         login.open(5)
         workers.open(6)
@@ -95,8 +95,15 @@ def incident(folder: Path) -> Iterator[Incident]:
         stack.enter_context(busy(login))
         with busy(checkout):
             checkout.open(5)
-            seen(prometheus, 'sum(redis_app_connections{app="checkout",target="orders-1"}) == 5')
+            seen(prometheus, 'sum by (instance) (redis_app_connections{app="checkout"}) == 5')
             seen(prometheus, 'redis_instance_info{target="orders-2",role="slave"}')
+            bursty.open(BURSTY)
+            stack.enter_context(busy(bursty, pause=3))
+            seen(
+                prometheus,
+                f'count(sum by (instance) (redis_app_connections{{app="bursty"}}) == {BURSTY}) == 2',
+            )
+            both_since = time.time()
             for held in (10, 20):  # one by one, for growth is the difference between two lists
                 leaky.open(10)
                 seen(prometheus, f'sum(redis_app_connections{{app="leaky"}}) == {held}')
@@ -107,19 +114,34 @@ def incident(folder: Path) -> Iterator[Incident]:
         with _talk(replica) as admin:
             admin.execute_command("REPLICAOF NO ONE")
         seen(prometheus, 'redis_target_state{target="sessions",state="at_limit"} == 1')
-        seen(prometheus, 'redis_target_state{target="search",state="refused"} == 1')
+        seen(prometheus, 'count(redis_target_state{target="search",state="refused"} == 1) == 2')
         seen(prometheus, 'redis_instance_info{target="orders-2",role="master"}')
         start(port=search.port)
-        yield Incident(prometheus, began)
+        yield Incident(prometheus, began, both_since)
 
 
-def _watch(folder: Path, port: int, stack: contextlib.ExitStack) -> Prometheus:
+def _watch(folder: Path, ports: Mapping[str, int], interval: str, stack: contextlib.ExitStack) -> int:
+    """Start an exporter that lists clients in this interval, and say at which port."""
+    folder.mkdir()
+    least = {"username": "exporter", "password": "throw-away"}
+    tree = quick(
+        *(
+            target(name, f"redis://127.0.0.1:{port}", **(least if name == "queue" else {}))
+            for name, port in ports.items()
+        ),
+        clients={"interval": interval, "stale_after": "1s", "top": 4},
+    )
+    return stack.enter_context(running_exporter(folder, tree)).port
+
+
+def _scrape(folder: Path, ports: Iterable[int], stack: contextlib.ExitStack) -> Prometheus:
     """Start Prometheus with the shipped rules, a minute of which takes a second."""
     hurried = folder / "rules"
     hurried.mkdir()
     for file in RULES:
         (hurried / file.name).write_text(hurry(file.read_text(), 60))
-    job = {"job_name": "redis-connections", "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
+    exporters = [f"127.0.0.1:{port}" for port in ports]
+    job = {"job_name": "redis-connections", "static_configs": [{"targets": exporters}]}
     config = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": [str(hurried / file.name) for file in RULES],

@@ -196,3 +196,14 @@ def test_every_dashboard_of_the_project_is_in_the_chart() -> None:
     del held["exporter.yaml"]
     dashboards = [path.read_text() for path in ROOT.glob("grafana/dashboards/*.json")]
     assert held == {f"{json.loads(text)['uid']}.json": text.rstrip("\n") for text in dashboards}
+
+
+def test_the_dashboards_link_to_the_users_runbooks() -> None:
+    values = {
+        "targets": [ORDERS],
+        "dashboards": {"enabled": True},
+        "prometheusRule": {"runbooksUrl": "https://wiki.example/runbooks/"},
+    }
+    texts = [text for each in of_kind(rendered(values), "ConfigMap") for text in each["data"].values()]
+    assert "(https://wiki.example/runbooks/get-in-at-limit.md)" in "".join(texts)
+    assert not [text for text in texts if "https://example.com" in text]

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -16,12 +17,14 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from alerts.generate import RUNBOOKS
 from grafana.__main__ import DASHBOARDS, FOLDER, main, written
-from grafana.dashboard import APP, FLEET, SERVER
-from grafana.panels import Query, Row, place, text
-from grafana.promql import newest, scoped, series, threshold
+from grafana.dashboard import APP, CELL, FLEET, SERVER, STATES
+from grafana.panels import GREEN, ORANGE, RED, Query, Row, place, text
+from grafana.promql import highest, scoped, series, threshold
+from grafana.queries import CRITICAL, SHOWN, STATE, WARNING, above_since, held
 from tests.daemon import ROOT
-from tests.dashboard_incident import Incident, incident
+from tests.dashboard_incident import BURSTY, Incident, incident
 from tests.dashboard_linter import linter
 from tests.waiting import eventually
 
@@ -191,6 +194,69 @@ def test_a_panel_says_what_it_shows_and_in_which_unit(panel: Json) -> None:
         assert all(any(each["id"] == "unit" for each in one["properties"]) for one in numbers)
 
 
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_the_links_of_a_column_carry_the_cell(name: str) -> None:
+    urls = [
+        link["url"]
+        for panel in _panels(BUILT[name])
+        for column in panel["fieldConfig"]["overrides"]
+        for each in column["properties"]
+        if each["id"] == "links"
+        for link in each["value"]
+    ]
+    assert urls
+    for url in urls:
+        assert re.search(rf"&var-(app|target)={re.escape(CELL)}&", url) or url == f"{RUNBOOKS}/{CELL}.md"
+
+
+def test_the_share_in_use_goes_from_green_over_orange_to_red() -> None:
+    shown = [panel for panel in _panels(BY_UID[SERVER]) if panel["title"] == "In use"]
+    assert [panel["fieldConfig"]["defaults"]["thresholds"]["steps"] for panel in shown] == [
+        [
+            {"color": GREEN, "value": None},
+            {"color": ORANGE, "value": WARNING},
+            {"color": RED, "value": CRITICAL},
+        ]
+    ]
+
+
+# What the person who is paged needs, whatever else is shown.
+EVERY_SERVER = """redis_target_state redis_connection_slots_used redis_connection_slots_limit
+    redis_connection_utilization_ratio redis_app_connections redis_app_suspected_leaked_connections
+    redis_rejected_connections_total redis_connections_received_total ALERTS"""
+NEEDED = {
+    FLEET: EVERY_SERVER,
+    SERVER: f"""{EVERY_SERVER} redis_connection_slots_used_peak redis_client_idle_seconds_bucket
+        redis_client_age_seconds_bucket redis_app_connections_opened_total redis_app_connections_closed_total
+        redis_blocked_connections redis_blocked_longest_seconds redis_host_connections redis_user_connections
+        redis_library_connections redis_command_connections redis_client_recent_max_input_buffer_bytes
+        redis_client_recent_max_output_buffer_bytes redis_app_memory_bytes redis_instance_info
+        redis_cpu_user_main_thread_seconds_total redis_connection_exporter_client_list_server_seconds
+        redis_connection_exporter_client_list_available redis_uptime_in_seconds""",
+    APP: """redis_app_connections redis_app_needed_connections_peak redis_app_suspected_leaked_connections
+        redis_app_connections_growth_per_second redis_app_connections_opened_total redis_host_connections
+        redis_commands_processed_total""",
+}
+
+
+@pytest.mark.parametrize("uid", NEEDED)
+def test_a_dashboard_asks_for_all_that_it_is_for(uid: str) -> None:
+    asked = " ".join(target["expr"] for target in _asked(BY_UID[uid]).values())
+    assert set(NEEDED[uid].split()) - set(re.findall(r"\w+", asked)) == set()
+
+
+# Groups of one list, which add up to its clients.
+PARTS = """redis_app_connections redis_host_connections redis_user_connections redis_library_connections
+    redis_command_connections redis_db_connections redis_blocked_connections redis_nameless_connections
+    redis_client_idle_seconds_bucket redis_client_age_seconds_bucket redis_app_memory_bytes"""
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_no_sum_is_made_of_two_lists_of_the_clients(name: str) -> None:
+    of_two_lists = re.compile(rf"max by \([^)]*\) \((?:{'|'.join(PARTS.split())}){{[^}}]*}}\)")
+    assert not [title for title, each in _asked(BUILT[name]).items() if of_two_lists.search(each["expr"])]
+
+
 def _is_label(panel: Json, column: str) -> bool:
     renamed = panel["transformations"][-1]["options"]["renameByName"]
     return not next(field for field, name in renamed.items() if name == column).startswith("Value")
@@ -215,7 +281,7 @@ def test_a_name_that_is_not_in_the_catalogue_stops_the_build() -> None:
     with pytest.raises(ValueError, match="redis_conected_clients: no such metric"):
         series("redis_conected_clients")
     with pytest.raises(ValueError, match="redis_up has no label app"):
-        newest("redis_up", app="$app")
+        highest("redis_up", app="$app")
     with pytest.raises(ValueError, match="no metric has the label ap: sum by"):
         Query(f"sum by (ap) ({series('redis_app_connections')})")
     with pytest.raises(ValueError, match="no metric has the label tarket"):
@@ -237,6 +303,10 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Incident]:
         yield played
 
 
+# An incident of seconds on five servers, where the dashboards look at hours of hundreds.
+HURRIED = {"offset 2m": "offset 5s", ":1m]": ":1s]", "< bool 60": "< bool 5", f"topk({SHOWN},": "topk(1,"}
+
+
 def _filled(expression: str, seen: int, **typed: str) -> str:
     values = {
         "__rate_interval": "5s",
@@ -250,17 +320,25 @@ def _filled(expression: str, seen: int, **typed: str) -> str:
         "rate": "0",
     } | typed
     filled = re.sub(r"\$(\w+)", lambda match: values[match[1]], expression)
-    return filled.replace("offset 2m", "offset 5s")  # so long ago there was no Prometheus
+    for shown, played in HURRIED.items():
+        filled = filled.replace(shown, played)
+    return filled
+
+
+def _range(night: Incident, expression: str, start: float) -> list[Json]:
+    """What an expression was, second by second."""
+    answer = night.prometheus.get(
+        "/api/v1/query_range", query=expression, start=str(start), end=str(time.time()), step="1"
+    )
+    found: list[Json] = answer["data"]["result"]
+    return found
 
 
 def _has_answer(night: Incident, target: Json) -> bool:
     now = time.time()
     expression = _filled(target["expr"], int(now - night.began) + 1)
     if target.get("range", True):
-        answer = night.prometheus.get(
-            "/api/v1/query_range", query=expression, start=str(night.began), end=str(now), step="1"
-        )
-        return bool(answer["data"]["result"])
+        return bool(_range(night, expression, night.began))
     return bool(night.prometheus.query(expression))
 
 
@@ -308,6 +386,62 @@ def test_the_calculator_reckons_with_what_is_typed(night: Incident) -> None:
     assert needed["open now"] == night.prometheus.value(
         'sum(redis_app_connections{app=~"leaky|worker|checkout|login"})'
     )
+
+
+@pytest.mark.parametrize(
+    "typed", [{"rate": ""}, {"hold_ms": ""}, {"hit_percent": ""}, {"hit_percent": "150"}]
+)
+def test_the_calculator_stands_what_is_cleared_or_too_much(night: Incident, typed: dict[str, str]) -> None:
+    queries = [
+        _filled(target["expr"], 60, **typed)
+        for target in _asked(BY_UID[APP]).values()
+        if any(f"${name}" in target["expr"] for name in typed)
+    ]
+    assert queries
+    for query in queries:
+        assert eventually(partial(night.prometheus.query, query), 30)
+
+
+def test_connections_that_two_exporters_list_are_counted_once(night: Incident) -> None:
+    def numbers(expression: str) -> set[float]:
+        (found,) = _range(night, _filled(expression, 60), night.both_since)
+        return {float(value) for _, value in found["values"]}
+
+    two_lists = 'sum(max by (target, app, state) (redis_app_connections{app="bursty"}))'
+    eventually(lambda: max(numbers(two_lists)) > BURSTY, 30)
+    assert numbers(held("app", app="bursty")) == {BURSTY}
+    assert numbers(f"max({highest('redis_up')})") == {1}
+
+
+def test_what_one_exporter_sees_of_a_server_beats_what_another_misses(night: Incident) -> None:
+    missed = 'redis_target_state{target=~"sessions|queue",state="refused"} == 1'
+    assert len(night.prometheus.query(missed)) == 2
+
+    def states() -> dict[str, str]:
+        found = night.prometheus.query(_filled(STATE, 60))
+        return {each["metric"]["target"]: STATES[int(each["value"][1])][0] for each in found}
+
+    expected = {"sessions": "at limit", "queue": "ok", "orders-1": "refused"}
+    eventually(lambda: expected.items() <= states().items(), 30)
+
+
+@pytest.mark.parametrize("below", [WARNING, 0], ids=["after it was below", "never below"])
+def test_a_full_server_is_so_since_it_was_below_or_first_seen(night: Incident, below: float) -> None:
+    query = _filled(above_since(), 3600).replace(f"< {WARNING}", f"< {below}")
+    (found,) = night.prometheus.query(query)
+    assert found["metric"]["target"] == "sessions"
+    assert night.began - 1 < float(found["value"][1]) / 1000 < time.time()
+
+
+def test_a_restart_is_marked_for_a_moment(night: Incident) -> None:
+    (mark,) = [each["expr"] for each in BY_UID[SERVER]["annotations"]["list"] if each["name"] == "Restarts"]
+    expression = _filled(mark, 60)
+
+    def marked() -> set[str]:
+        return {each["metric"]["target"] for each in _range(night, expression, night.both_since)}
+
+    assert eventually(marked, 30) == {"search"}
+    eventually(lambda: not night.prometheus.query(expression), 30)
 
 
 def test_provisioning_names_the_data_source_and_the_folder_that_deployments_rely_on() -> None:
