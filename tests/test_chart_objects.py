@@ -288,7 +288,9 @@ def test_the_network_policy_opens_the_ports_of_the_targets() -> None:
     policy = the(rendered({"targets": targets, "networkPolicy": {"enabled": True}}), "NetworkPolicy")
     names, servers = policy["spec"]["egress"]
     assert [port["port"] for port in servers["ports"]] == [6379, 6390]
-    assert {(port["port"], port["protocol"]) for port in names["ports"]} == {(53, "UDP"), (53, "TCP")}
+    assert {(port["port"], port["protocol"]) for port in names["ports"]} == {
+        (port, protocol) for port in (53, 5353) for protocol in ("UDP", "TCP")
+    }
     assert policy["spec"]["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}]}]
 
 
@@ -307,8 +309,12 @@ def test_a_long_name_leaves_room_for_what_is_appended() -> None:
 
 def test_the_chart_can_be_a_part_of_another(tmp_path: Path) -> None:
     shutil.copytree(CHART, tmp_path / "charts" / CHART.name)
-    (tmp_path / "Chart.yaml").write_text("{apiVersion: v2, name: shop, version: 1.0.0}")
-    values = {CHART.name: {"targets": [ORDERS]}, "global": {"imageRegistry": "m.example", "ours": {"a": 1}}}
+    part = {"name": CHART.name, "version": "*", "condition": f"{CHART.name}.enabled"}
+    whole = {"apiVersion": "v2", "name": "shop", "version": "1.0.0", "dependencies": [part]}
+    (tmp_path / "Chart.yaml").write_text(yaml.safe_dump(whole))
+    ours = {"targets": [ORDERS], "enabled": True}
+    values = {CHART.name: ours, "global": {"imageRegistry": "m.example", "ours": {"a": 1}}}
+    assert not rendered({CHART.name: ours | {"enabled": False}}, chart=tmp_path)
     objects = rendered(values, chart=tmp_path)
     (pod,) = pods(objects)
     assert container(pod)["image"] == f"m.example/redis-connection-exporter:{__version__}"

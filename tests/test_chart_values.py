@@ -294,6 +294,18 @@ SECRET = "hunter2-in-clear"
             "serviceMonitor and scrapeConfig are enabled",
         ),
         (
+            {"scrapeConfig": {"enabled": True}, "replicaCount": 2},
+            "scrapeConfig: it would reach one of the replicas or the other, and mix their counters: write",
+        ),
+        (
+            {
+                "targets": [],
+                "existingConfig": {"secret": "x"},
+                "networkPolicy": {"enabled": True},
+            },
+            "networkPolicy.egress.ports: with existingConfig the chart does not know the servers' ports",
+        ),
+        (
             {"prometheusRule": {"enabled": True, "disabled": ["RedisConnectionsLeakin"]}},
             "there is no alert RedisConnectionsLeakin: write one of RedisConnectionTargetDown, ",
         ),
