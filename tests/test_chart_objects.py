@@ -276,6 +276,46 @@ def test_a_port_and_a_path_of_the_metrics_page_are_told_once() -> None:
     assert (endpoint["port"], endpoint["path"]) == ("http", "/redis/metrics")
 
 
+def test_a_headless_service_leads_to_the_port_of_the_pods(tmp_path: Path) -> None:
+    values = {
+        "targets": [ORDERS],
+        "config": {"web": {"listen_address": [":9999"]}},
+        "service": {"clusterIP": "None", "port": 80},
+        "scrapeConfig": {"enabled": True},
+    }
+    objects = rendered(values)
+    assert the(objects, "Service")["spec"]["ports"][0]["port"] == 9999
+    assert container(the(objects, "Pod"))["args"][1].endswith(".svc:9999")
+    (scraped,) = the(objects, "ScrapeConfig")["spec"]["httpSDConfigs"]
+    assert scraped["url"].endswith(".svc:9999/sd")
+    example = tmp_path / "values.yaml"
+    example.write_text(yaml.safe_dump(values))
+    assert "10051:9999\n" in _notes(example, tmp_path)
+
+
+def test_more_of_the_services_spec_wins() -> None:
+    extra = {"loadBalancerClass": "internal", "ipFamilyPolicy": "SingleStack"}
+    service = {"type": "LoadBalancer", "ipFamilyPolicy": "PreferDualStack", "extraSpec": extra}
+    plain, _ = of_kind(objects := rendered({"targets": [ORDERS], "shards": 2, "service": service}), "Service")
+    assert plain["spec"].items() >= (extra | {"type": "LoadBalancer"}).items()
+    assert not [fault for each in objects for fault in faults(each, NEWEST_KUBERNETES)]
+
+
+def test_labels_of_the_users_win_unless_a_selector_needs_them() -> None:
+    theirs = {
+        f"app.kubernetes.io/{name}": "theirs"
+        for name in ("name", "instance", "component", "part-of", "version")
+    }
+    objects = rendered({"targets": [ORDERS], "commonLabels": theirs, "podLabels": {"a": "pod"} | theirs})
+    (pod,) = pods(objects)
+    for each in (pod, the(objects, "Pod"), the(objects, "Service")):
+        labels = each["metadata"]["labels"]
+        assert labels["app.kubernetes.io/part-of"] == labels["app.kubernetes.io/version"] == "theirs"
+        assert labels["app.kubernetes.io/instance"] == RELEASE
+        assert labels["app.kubernetes.io/component"] in ("exporter", "test")
+    assert pod["metadata"]["labels"]["a"] == "pod"
+
+
 def test_the_network_policy_opens_the_ports_of_the_targets() -> None:
     targets = [
         ORDERS,

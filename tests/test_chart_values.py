@@ -31,7 +31,7 @@ OTHER_SETTINGS: dict[str, Any] = {
     "log.level": "warn",
     "poll.interval": "1h",
     "poll.timeout": "2s500ms",
-    "web.listen_address": ["127.0.0.1:9999", "[::1]:9999"],
+    "web.listen_address": ["0.0.0.0:9999", "[::1]:9999"],
     "web.telemetry_path": "/redis/metrics",
 }
 RENAME = [{"match": r"^a-(\d+): b#", "to": r"a-\1"}, {"match": '"', "to": "'"}]
@@ -211,7 +211,7 @@ def _groups(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tup
 
 # Kubernetes' structures and free names; `global` belongs to all charts.
 _OPEN = re.compile(
-    r"global|auth|(strategy|podSecurityContext|securityContext|resources)(/.*)?|\w+Probe(/.*)?|affinity|dnsConfig"
+    r"global|auth|(strategy|podSecurityContext|securityContext|resources)(/.*)?|\w+Probe(/.*)?|affinity|dnsConfig|service/extraSpec"
     r"|(.*/)?(\w*[lL]abels|\w*[aA]nnotations|nodeSelector|tlsConfig|basicAuth)"
 )
 
@@ -285,6 +285,13 @@ SECRET = "hunter2-in-clear"
         (
             {"targets": [ORDERS | {"tls": {"caSecret": {"name": "x"}, "caConfigMap": {"name": "x"}}}]},
             "targets[0].tls: write caSecret or caConfigMap, not both",
+        ),
+        *(
+            (
+                {"config": {"web": {"listen_address": [address, ":1"]}}},
+                f"config.web.listen_address: neither probes nor scrapes reach {address}: write [':9999']",
+            )
+            for address in ("127.0.0.1:9999", "localhost:9999", "[::1]:9999")
         ),
         ({"ingress": {"enabled": True}}, "ingress.hosts: an Ingress needs a host"),
         ({"existingConfig": {"secret": "x"}}, "targets: has no effect beside existingConfig"),
