@@ -117,12 +117,24 @@ def test_the_pods_are_restricted(example: Path) -> None:
         assert inner["securityContext"]["readOnlyRootFilesystem"] is True
         assert inner["securityContext"]["capabilities"] == {"drop": ["ALL"]}
         assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys()
+        assert spec["enableServiceLinks"] is False
         for volume in spec.get("volumes", ()):
             if volume["name"] in ("config", "files"):
                 assert volume.keys() <= {"name", "configMap", "secret", "projected"}
         assert spec["automountServiceAccountToken"] is (
             "everything" in example.name and pod.get("kind") != "Pod"
         )
+
+
+@every_example
+def test_the_test_pod_starts_where_and_as_the_exporter_does(example: Path) -> None:
+    objects = rendered_example(example)
+    test_pod = the(objects, "Pod")
+    for pod in pods(objects):
+        for key in ("imagePullSecrets", "nodeSelector", "securityContext", "tolerations"):
+            assert test_pod["spec"].get(key) == pod["spec"].get(key)
+        for key in ("image", "imagePullPolicy", "resources", "securityContext"):
+            assert container(test_pod)[key] == container(pod)[key]
 
 
 @every_example
@@ -142,6 +154,7 @@ def test_every_file_that_the_exporter_reads_is_mounted(example: Path) -> None:
         mounts = {each["mountPath"] for each in container(pod)["volumeMounts"]}
         (volume,) = [each for each in pod["spec"]["volumes"] if each["name"] == "files"] or [None]
         sources = volume["projected"]["sources"] if volume else []
+        assert not volume or volume["projected"]["defaultMode"] & 0o004, "the image's user cannot read it"
         provided = {
             FILES + item["path"] for source in sources for each in source.values() for item in each["items"]
         }
@@ -212,6 +225,7 @@ def test_shards_are_the_pods_of_one_statefulset_and_so_are_their_replicas() -> N
         assert not of_kind(objects, "Deployment")
         headless = of_kind(objects, "Service")[1]
         assert headless["spec"]["clusterIP"] == "None"
+        assert headless["spec"]["publishNotReadyAddresses"] is True
         workload = the(objects, "StatefulSet")
         assert workload["metadata"]["name"] == name
         spec = workload["spec"]
@@ -332,6 +346,14 @@ def test_the_network_policy_opens_the_ports_of_the_targets() -> None:
         (port, protocol) for port in (53, 5353) for protocol in ("UDP", "TCP")
     }
     assert policy["spec"]["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}]}]
+
+
+def test_the_network_policy_lets_the_test_pod_in_beside_those_who_may() -> None:
+    objects = rendered_example(CHART / "ci" / "everything-values.yaml")
+    theirs, own = the(objects, "NetworkPolicy")["spec"]["ingress"][0]["from"]
+    assert "namespaceSelector" in theirs
+    assert selects(own["podSelector"]["matchLabels"], the(objects, "Pod"))
+    assert not any(selects(own["podSelector"]["matchLabels"], pod) for pod in pods(objects))
 
 
 def test_a_long_name_leaves_room_for_what_is_appended() -> None:
