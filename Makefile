@@ -10,7 +10,7 @@ DEMO_REQUIREMENTS := $(if $(shell command -v redis-server || command -v valkey-s
 
 help:
 	@echo "make demo    three Redis servers in trouble, and the exporter on top (Ctrl-C ends it)"
-	@echo "make image   the container image (DOCKER=podman, or whatever builds a Dockerfile)"
+	@echo "make image   the container image (DOCKER_BUILD='podman build --format docker', or whatever builds a Dockerfile)"
 	@echo "make test    the whole test suite, with what it needs"
 	@echo "make fuzz    hostile replies against the parser, for FUZZ_SECONDS (60)"
 	@echo "make bench   beside redis_exporter on the same servers, into docs/benchmarks.md"
@@ -33,11 +33,12 @@ $(VENV)/installed-%: requirements/%.txt pyproject.toml | $(BIN)/python
 demo: $(VENV)/installed-$(DEMO_REQUIREMENTS)
 	@$(BIN)/redis-connection-exporter demo $(DEMO_FLAGS)
 
-DOCKER := docker
+# podman and buildah leave the health check out of an image, unless that has Docker's format.
+DOCKER_BUILD := docker build
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)".*/\1/p' exporter/__init__.py)
 image:
-	$(DOCKER) build --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD) \
-		--tag redis-connection-exporter:$(VERSION) .
+	$(DOCKER_BUILD) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD) \
+		--tag redis-connection-exporter:$(VERSION) --tag redis-connection-exporter .
 
 test: $(VENV)/installed-dev
 	@tests/system-packages tests

@@ -64,6 +64,7 @@ def schema_of_values(values: Mapping[str, Any], described: Mapping[str, str]) ->
     properties = schema["properties"]
     # A parent chart puts values of its own there.
     properties["global"].pop("additionalProperties")
+    properties["enabled"] = {"type": "boolean", "description": "For the condition of a parent chart."}
     properties["podDisruptionBudget"]["properties"]["minAvailable"] = {"type": ["integer", "string"]}
     targets = properties["targets"]
     targets["items"] = _target()

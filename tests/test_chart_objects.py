@@ -117,12 +117,24 @@ def test_the_pods_are_restricted(example: Path) -> None:
         assert inner["securityContext"]["readOnlyRootFilesystem"] is True
         assert inner["securityContext"]["capabilities"] == {"drop": ["ALL"]}
         assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys()
+        assert spec["enableServiceLinks"] is False
         for volume in spec.get("volumes", ()):
             if volume["name"] in ("config", "files"):
                 assert volume.keys() <= {"name", "configMap", "secret", "projected"}
         assert spec["automountServiceAccountToken"] is (
             "everything" in example.name and pod.get("kind") != "Pod"
         )
+
+
+@every_example
+def test_the_test_pod_starts_where_and_as_the_exporter_does(example: Path) -> None:
+    objects = rendered_example(example)
+    test_pod = the(objects, "Pod")
+    for pod in pods(objects):
+        for key in ("imagePullSecrets", "nodeSelector", "securityContext", "tolerations"):
+            assert test_pod["spec"].get(key) == pod["spec"].get(key)
+        for key in ("image", "imagePullPolicy", "resources", "securityContext"):
+            assert container(test_pod)[key] == container(pod)[key]
 
 
 @every_example
@@ -142,6 +154,7 @@ def test_every_file_that_the_exporter_reads_is_mounted(example: Path) -> None:
         mounts = {each["mountPath"] for each in container(pod)["volumeMounts"]}
         (volume,) = [each for each in pod["spec"]["volumes"] if each["name"] == "files"] or [None]
         sources = volume["projected"]["sources"] if volume else []
+        assert not volume or volume["projected"]["defaultMode"] & 0o004, "the image's user cannot read it"
         provided = {
             FILES + item["path"] for source in sources for each in source.values() for item in each["items"]
         }
@@ -212,6 +225,7 @@ def test_shards_are_the_pods_of_one_statefulset_and_so_are_their_replicas() -> N
         assert not of_kind(objects, "Deployment")
         headless = of_kind(objects, "Service")[1]
         assert headless["spec"]["clusterIP"] == "None"
+        assert headless["spec"]["publishNotReadyAddresses"] is True
         workload = the(objects, "StatefulSet")
         assert workload["metadata"]["name"] == name
         spec = workload["spec"]
@@ -276,6 +290,46 @@ def test_a_port_and_a_path_of_the_metrics_page_are_told_once() -> None:
     assert (endpoint["port"], endpoint["path"]) == ("http", "/redis/metrics")
 
 
+def test_a_headless_service_leads_to_the_port_of_the_pods(tmp_path: Path) -> None:
+    values = {
+        "targets": [ORDERS],
+        "config": {"web": {"listen_address": [":9999"]}},
+        "service": {"clusterIP": "None", "port": 80},
+        "scrapeConfig": {"enabled": True},
+    }
+    objects = rendered(values)
+    assert the(objects, "Service")["spec"]["ports"][0]["port"] == 9999
+    assert container(the(objects, "Pod"))["args"][1].endswith(".svc:9999")
+    (scraped,) = the(objects, "ScrapeConfig")["spec"]["httpSDConfigs"]
+    assert scraped["url"].endswith(".svc:9999/sd")
+    example = tmp_path / "values.yaml"
+    example.write_text(yaml.safe_dump(values))
+    assert "10051:9999\n" in _notes(example, tmp_path)
+
+
+def test_more_of_the_services_spec_wins() -> None:
+    extra = {"loadBalancerClass": "internal", "ipFamilyPolicy": "SingleStack"}
+    service = {"type": "LoadBalancer", "ipFamilyPolicy": "PreferDualStack", "extraSpec": extra}
+    plain, _ = of_kind(objects := rendered({"targets": [ORDERS], "shards": 2, "service": service}), "Service")
+    assert plain["spec"].items() >= (extra | {"type": "LoadBalancer"}).items()
+    assert not [fault for each in objects for fault in faults(each, NEWEST_KUBERNETES)]
+
+
+def test_labels_of_the_users_win_unless_a_selector_needs_them() -> None:
+    theirs = {
+        f"app.kubernetes.io/{name}": "theirs"
+        for name in ("name", "instance", "component", "part-of", "version")
+    }
+    objects = rendered({"targets": [ORDERS], "commonLabels": theirs, "podLabels": {"a": "pod"} | theirs})
+    (pod,) = pods(objects)
+    for each in (pod, the(objects, "Pod"), the(objects, "Service")):
+        labels = each["metadata"]["labels"]
+        assert labels["app.kubernetes.io/part-of"] == labels["app.kubernetes.io/version"] == "theirs"
+        assert labels["app.kubernetes.io/instance"] == RELEASE
+        assert labels["app.kubernetes.io/component"] in ("exporter", "test")
+    assert pod["metadata"]["labels"]["a"] == "pod"
+
+
 def test_the_network_policy_opens_the_ports_of_the_targets() -> None:
     targets = [
         ORDERS,
@@ -288,8 +342,18 @@ def test_the_network_policy_opens_the_ports_of_the_targets() -> None:
     policy = the(rendered({"targets": targets, "networkPolicy": {"enabled": True}}), "NetworkPolicy")
     names, servers = policy["spec"]["egress"]
     assert [port["port"] for port in servers["ports"]] == [6379, 6390]
-    assert {(port["port"], port["protocol"]) for port in names["ports"]} == {(53, "UDP"), (53, "TCP")}
+    assert {(port["port"], port["protocol"]) for port in names["ports"]} == {
+        (port, protocol) for port in (53, 5353) for protocol in ("UDP", "TCP")
+    }
     assert policy["spec"]["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}]}]
+
+
+def test_the_network_policy_lets_the_test_pod_in_beside_those_who_may() -> None:
+    objects = rendered_example(CHART / "ci" / "everything-values.yaml")
+    theirs, own = the(objects, "NetworkPolicy")["spec"]["ingress"][0]["from"]
+    assert "namespaceSelector" in theirs
+    assert selects(own["podSelector"]["matchLabels"], the(objects, "Pod"))
+    assert not any(selects(own["podSelector"]["matchLabels"], pod) for pod in pods(objects))
 
 
 def test_a_long_name_leaves_room_for_what_is_appended() -> None:
@@ -307,8 +371,12 @@ def test_a_long_name_leaves_room_for_what_is_appended() -> None:
 
 def test_the_chart_can_be_a_part_of_another(tmp_path: Path) -> None:
     shutil.copytree(CHART, tmp_path / "charts" / CHART.name)
-    (tmp_path / "Chart.yaml").write_text("{apiVersion: v2, name: shop, version: 1.0.0}")
-    values = {CHART.name: {"targets": [ORDERS]}, "global": {"imageRegistry": "m.example", "ours": {"a": 1}}}
+    part = {"name": CHART.name, "version": "*", "condition": f"{CHART.name}.enabled"}
+    whole = {"apiVersion": "v2", "name": "shop", "version": "1.0.0", "dependencies": [part]}
+    (tmp_path / "Chart.yaml").write_text(yaml.safe_dump(whole))
+    ours = {"targets": [ORDERS], "enabled": True}
+    values = {CHART.name: ours, "global": {"imageRegistry": "m.example", "ours": {"a": 1}}}
+    assert not rendered({CHART.name: ours | {"enabled": False}}, chart=tmp_path)
     objects = rendered(values, chart=tmp_path)
     (pod,) = pods(objects)
     assert container(pod)["image"] == f"m.example/redis-connection-exporter:{__version__}"

@@ -83,7 +83,9 @@ def test_the_probes_and_the_test_pod_ask_what_the_exporter_answers(exporter: Dae
     (endpoint,) = the(objects, "ServiceMonitor")["spec"]["endpoints"]
     for path in (*probes, endpoint["path"]):
         eventually(lambda path=path: exporter.ask(path).status == 200)  # type: ignore[misc]
-    command, address = container(the(objects, "Pod"))["args"]
+    test_pod = the(objects, "Pod")
+    assert test_pod["spec"]["restartPolicy"] == "OnFailure", "it would fail before the exporter is ready"
+    command, address = container(test_pod)["args"]
     flag, _, place = address.partition("=")
     assert place == "shop-redis-connection-exporter.monitoring.svc:10051"
     checked = run_cli(command, f"{flag}=localhost:{exporter.port}")

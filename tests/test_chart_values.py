@@ -1,7 +1,10 @@
 """What may be written into the chart's values, what is refused, and what of it reaches the exporter."""
 
+import copy
 import re
+import shutil
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from exporter.settings.plain import plain_config
 from exporter.settings.tree import Rename, Settings, Target
 from helm.generate import CHART, ROOT, generated, stale
 from helm.schema import BESIDE_CONFIG
-from tests.charts.render import exporter_file, refusal, rendered, shards
+from tests.charts.render import EXAMPLES, attempt, exporter_file, refusal, rendered, shards
 
 ORDERS = {"name": "orders", "url": "redis://orders:6379"}
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
@@ -31,7 +34,7 @@ OTHER_SETTINGS: dict[str, Any] = {
     "log.level": "warn",
     "poll.interval": "1h",
     "poll.timeout": "2s500ms",
-    "web.listen_address": ["127.0.0.1:9999", "[::1]:9999"],
+    "web.listen_address": ["0.0.0.0:9999", "[::1]:9999"],
     "web.telemetry_path": "/redis/metrics",
 }
 RENAME = [{"match": r"^a-(\d+): b#", "to": r"a-\1"}, {"match": '"', "to": "'"}]
@@ -211,7 +214,7 @@ def _groups(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tup
 
 # Kubernetes' structures and free names; `global` belongs to all charts.
 _OPEN = re.compile(
-    r"global|auth|(strategy|podSecurityContext|securityContext|resources)(/.*)?|\w+Probe(/.*)?|affinity|dnsConfig"
+    r"global|auth|(strategy|podSecurityContext|securityContext|resources)(/.*)?|\w+Probe(/.*)?|affinity|dnsConfig|service/extraSpec"
     r"|(.*/)?(\w*[lL]abels|\w*[aA]nnotations|nodeSelector|tlsConfig|basicAuth)"
 )
 
@@ -286,12 +289,31 @@ SECRET = "hunter2-in-clear"
             {"targets": [ORDERS | {"tls": {"caSecret": {"name": "x"}, "caConfigMap": {"name": "x"}}}]},
             "targets[0].tls: write caSecret or caConfigMap, not both",
         ),
+        *(
+            (
+                {"config": {"web": {"listen_address": [address, ":1"]}}},
+                f"config.web.listen_address: neither probes nor scrapes reach {address}: write [':9999']",
+            )
+            for address in ("127.0.0.1:9999", "localhost:9999", "[::1]:9999")
+        ),
         ({"ingress": {"enabled": True}}, "ingress.hosts: an Ingress needs a host"),
         ({"existingConfig": {"secret": "x"}}, "targets: has no effect beside existingConfig"),
         ({"existingConfig": {"secret": "x", "configMap": "x"}}, "write configMap or secret, not both"),
         (
             {"serviceMonitor": {"enabled": True}, "scrapeConfig": {"enabled": True}},
             "serviceMonitor and scrapeConfig are enabled",
+        ),
+        (
+            {"scrapeConfig": {"enabled": True}, "replicaCount": 2},
+            "scrapeConfig: it would reach one of the replicas or the other, and mix their counters: write",
+        ),
+        (
+            {
+                "targets": [],
+                "existingConfig": {"secret": "x"},
+                "networkPolicy": {"enabled": True},
+            },
+            "networkPolicy.egress.ports: with existingConfig the chart does not know the servers' ports",
         ),
         (
             {"prometheusRule": {"enabled": True, "disabled": ["RedisConnectionsLeakin"]}},
@@ -305,9 +327,45 @@ def test_a_value_without_sense_is_refused_with_what_to_write(values: dict[str, A
     assert SECRET not in heard
 
 
+def _explained() -> set[str]:
+    return set(re.findall(r"(?m)^\| `([\w.]+)` \|", (CHART / "README.md").read_text()))
+
+
+def _without(values: Mapping[str, Any], key: str) -> dict[str, Any] | None:
+    """A copy without a key; None where it has no such key."""
+    *groups, last = key.split(".")
+    inner = whole = copy.deepcopy(dict(values))
+    for step in groups:
+        inner = inner.get(step, {})
+    return whole if inner.pop(last, None) is not None else None
+
+
+def test_some_example_shows_that_a_value_has_an_effect(tmp_path: Path) -> None:
+    chart = tmp_path / "chart"
+    shutil.copytree(CHART, chart)
+    for dashboard in (chart / "files" / "dashboards").iterdir():
+        dashboard.write_text('{"uid": "small"}')  # the real ones are half of the time
+    told_together = ("podMonitor", "scrapeConfig")
+    keys = _explained().difference(told_together)
+    keys |= {f"{monitor}.{key}" for monitor in told_together for key in VALUES["serviceMonitor"]}
+
+    def outcome(values: Mapping[str, Any]) -> str:
+        return attempt(values, chart=chart).stdout
+
+    examples = [yaml.safe_load(example.read_text()) for example in EXAMPLES]
+    whole = [outcome(example) for example in examples]
+    assert all(whole)
+
+    def matters(key: str) -> bool:
+        rests = ((_without(example, key), text) for example, text in zip(examples, whole, strict=True))
+        return any(rest is not None and outcome(rest) != text for rest, text in rests)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert not [key for key, does in zip(keys, pool.map(matters, keys), strict=True) if not does]
+
+
 def test_every_key_of_the_values_is_explained() -> None:
-    readme = (CHART / "README.md").read_text()
-    explained = set(re.findall(r"(?m)^\| `([\w.]+)` \|", readme))
+    explained = _explained()
 
     def unexplained(tree: Mapping[str, Any], path: str) -> Iterator[str]:
         for key, value in tree.items():

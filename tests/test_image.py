@@ -1,12 +1,14 @@
 """The image is built from the unmodified Dockerfile, and runs where hardly anything is allowed."""
 
+import re
 import stat
+import subprocess
 from pathlib import Path
 
 import yaml
 
 from tests.conftest import StartServer
-from tests.daemon import quick, target
+from tests.daemon import ROOT, quick, target
 from tests.image import Image, running_container
 
 # What the image adds to its base; docs/deploy.md says so.
@@ -31,6 +33,16 @@ def test_it_says_what_docker_and_kubernetes_want_to_know(image: Image) -> None:
     assert labels["title"] == "redis-connection-exporter"
     assert labels["licenses"] == "Apache-2.0"
     assert (labels["version"], labels["revision"]) == ("1.2.3", "0123abc")
+
+
+def test_make_builds_it_under_the_name_that_compose_and_the_documents_run() -> None:
+    done = subprocess.run(
+        ["make", "--dry-run", "image"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    tags = re.findall(r"--tag (\S+)", done.stdout)
+    (run,) = re.findall(r"(?s)\$ docker run .*? (\S+)\n```", (ROOT / "docs/deploy.md").read_text())
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    assert {run, compose["services"]["exporter"]["image"]} <= set(tags)
 
 
 def test_it_holds_the_program_and_nothing_that_built_it(image: Image) -> None:

@@ -36,7 +36,8 @@ def template(
     )  # fmt: skip
 
 
-def _with_values(values: Mapping[str, Any], **options: Any) -> "subprocess.CompletedProcess[str]":
+def attempt(values: Mapping[str, Any], **options: Any) -> "subprocess.CompletedProcess[str]":
+    """Render values that may be refused."""
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         yaml.safe_dump(dict(values), file)
         file.flush()
@@ -50,7 +51,7 @@ def _objects(done: "subprocess.CompletedProcess[str]") -> list[Tree]:
 
 def rendered(values: Mapping[str, Any], **options: Any) -> list[Tree]:
     """The objects that these values give."""
-    return _objects(_with_values(values, **options))
+    return _objects(attempt(values, **options))
 
 
 @cache
@@ -61,7 +62,7 @@ def rendered_example(path: Path, kubernetes: str = NEWEST_KUBERNETES) -> list[Tr
 
 def refusal(values: Mapping[str, Any]) -> str:
     """What helm says of values that it must refuse."""
-    done = _with_values(values)
+    done = attempt(values)
     assert done.returncode != 0, f"not refused:\n{done.stdout[:2000]}"
     return done.stderr
 

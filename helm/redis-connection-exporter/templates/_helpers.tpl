@@ -21,15 +21,21 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: exporter
 {{- end }}
 
+{{/*
+Labels of an object: what selectors ask for, then `own` ones, those of all objects, and what is usual.
+The first that has a label wins.
+*/}}
 {{- define "redis-connection-exporter.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{ include "redis-connection-exporter.identityLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-app.kubernetes.io/part-of: {{ include "redis-connection-exporter.name" . }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $selected := include "redis-connection-exporter.identityLabels" .root | fromYaml }}
+{{- with .component }}{{ $_ := set $selected "app.kubernetes.io/component" . }}{{ end }}
+{{- $chart := .root.Chart }}
+{{- $usual := dict
+  "helm.sh/chart" (printf "%s-%s" $chart.Name $chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
+  "app.kubernetes.io/version" $chart.AppVersion
+  "app.kubernetes.io/managed-by" .root.Release.Service
+  "app.kubernetes.io/part-of" (include "redis-connection-exporter.name" .root)
+}}
+{{- merge $selected (.own | default dict) .root.Values.commonLabels $usual | toYaml }}
 {{- end }}
 
 {{/* Metadata of an object; `of` is its section of the values, `name` its name where it differs. */}}
@@ -38,13 +44,7 @@ app.kubernetes.io/part-of: {{ include "redis-connection-exporter.name" . }}
 name: {{ .name | default (include "redis-connection-exporter.fullname" .root) }}
 namespace: {{ $of.namespace | default .root.Release.Namespace }}
 labels:
-  {{- include "redis-connection-exporter.labels" .root | nindent 2 }}
-  {{- with .component }}
-  app.kubernetes.io/component: {{ . }}
-  {{- end }}
-  {{- with $of.labels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "redis-connection-exporter.labels" (dict "root" .root "own" $of.labels "component" .component) | nindent 2 }}
 {{- with merge dict ($of.annotations | default dict) .root.Values.commonAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
@@ -66,7 +66,18 @@ annotations:
 
 {{/* The port of the first address that the exporter listens on. */}}
 {{- define "redis-connection-exporter.port" -}}
-{{- first .Values.config.web.listen_address | splitList ":" | last }}
+{{- $address := first .Values.config.web.listen_address }}
+{{- $port := splitList ":" $address | last }}
+{{- if regexMatch "^(127\\.|localhost:|\\[::1\\])" $address }}
+{{- fail (printf "config.web.listen_address: neither probes nor scrapes reach %s: write [':%s'], or an address of the pod first" $address $port) }}
+{{- end }}
+{{- $port }}
+{{- end }}
+
+{{/* The port of the Service; a headless one leads to the pods' own. */}}
+{{- define "redis-connection-exporter.servicePort" -}}
+{{- $own := ternary .Values.service.port 0 (ne .Values.service.clusterIP "None") }}
+{{- $own | default (include "redis-connection-exporter.port" .) }}
 {{- end }}
 
 {{/* What the two Services have in common, with the port of each. */}}

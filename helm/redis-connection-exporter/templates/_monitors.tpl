@@ -40,7 +40,7 @@ metricRelabelings:
 {{/* Where Prometheus asks for targets: the Service, or each pod of the shards. */}}
 {{- define "redis-connection-exporter.scrapeAddresses" -}}
 {{- if eq (int .Values.shards) 1 }}
-- {{ include "redis-connection-exporter.fullname" . }}.{{ .Release.Namespace }}.svc:{{ .Values.service.port }}
+- {{ include "redis-connection-exporter.fullname" . }}.{{ .Release.Namespace }}.svc:{{ include "redis-connection-exporter.servicePort" . }}
 {{- else }}
 {{- range $number := until (mul .Values.shards .Values.replicaCount | int) }}
 - {{ include "redis-connection-exporter.fullname" $ }}-{{ $number }}.{{ include "redis-connection-exporter.headlessName" $ }}.{{ $.Release.Namespace }}.svc:{{ include "redis-connection-exporter.port" $ }}

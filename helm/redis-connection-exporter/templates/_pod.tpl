@@ -3,11 +3,7 @@
 {{- $sharded := gt (int .Values.shards) 1 -}}
 metadata:
   labels:
-    {{- include "redis-connection-exporter.labels" . | nindent 4 }}
-    app.kubernetes.io/component: exporter
-    {{- with .Values.podLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "redis-connection-exporter.labels" (dict "root" . "own" .Values.podLabels "component" "exporter") | nindent 4 }}
   annotations:
     kubectl.kubernetes.io/default-container: exporter
     {{- if include "redis-connection-exporter.ownConfig" . }}
