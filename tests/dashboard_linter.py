@@ -2,11 +2,12 @@
 
 import json
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
-from tests.conftest import need, need_program
+from tests.conftest import need
+from tests.go_tools import go
+from tests.servers.fetch import MissingError
 from tests.servers.kinds import CACHE
 
 MODULE, VERSION = "github.com/grafana/dashboard-linter", "v0.2.0"
@@ -34,23 +35,20 @@ def linter() -> Path:
     program = CACHE.parent / f"dashboard-linter-{VERSION}"
     if not program.exists():
         CACHE.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=CACHE.parent) as scratch:
-            _build(Path(scratch)).rename(program)
+        try:
+            with tempfile.TemporaryDirectory(dir=CACHE.parent) as scratch:
+                _build(Path(scratch)).rename(program)
+        except MissingError as error:
+            need(None, str(error))
     return program
 
 
 def _build(scratch: Path) -> Path:
-    go = need_program("go")
-    asked = [go, "mod", "download", "-json", f"{MODULE}@{VERSION}"]
-    found = subprocess.run(asked, cwd=scratch, capture_output=True, text=True, check=False)
-    need(found.returncode == 0, f"dashboard-linter cannot be had: {found.stdout}{found.stderr}")
+    module = json.loads(go("mod", "download", "-json", f"{MODULE}@{VERSION}"))
     source = scratch / "source"
-    shutil.copytree(json.loads(found.stdout)["Dir"], source, copy_function=shutil.copyfile)
+    shutil.copytree(module["Dir"], source, copy_function=shutil.copyfile)
     for path in (source, *source.rglob("*")):
         path.chmod(0o755)  # the module cache is read-only
     (source / "lint" / "v2.go").write_text(_CLASSIC_ONLY)
-    built = subprocess.run(
-        [go, "build", "-o", "linter", "."], cwd=source, capture_output=True, text=True, check=False
-    )
-    assert built.returncode == 0, built.stderr
+    go("build", "-o", "linter", ".", within=source)
     return source / "linter"
