@@ -1,13 +1,15 @@
 """The image without a Docker daemon: built by buildah, run by runc as strictly as a cluster may ask for."""
 
 import contextlib
+import hashlib
+import inspect
 import json
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,6 @@ from tests.servers.fetch import MissingError, fetch
 from tests.servers.kinds import CACHE
 from tests.waiting import eventually
 
-BASE_FOLDER = CACHE / "image-base"
 _PIP_SETTING = re.compile(r"(?:global|install|:env:)\.([a-z-]+)='(.*)'")
 _PIP_WHERE = ("cert", "extra-index-url", "index-url", "proxy", "timeout", "trusted-host")
 
@@ -47,6 +48,15 @@ def make_base(folder: Path) -> None:
         shutil.rmtree(folder / dropped)
     for bytecode in tuple((folder / "usr").rglob("__pycache__")):
         shutil.rmtree(bytecode)
+
+
+def cached(name: str, *makers: Callable[[Path], None]) -> Path:
+    """Where a folder is kept that functions make: elsewhere as soon as one of them is changed."""
+    source = "".join(map(inspect.getsource, makers))
+    return CACHE / f"{name}-{hashlib.sha256(source.encode()).hexdigest()[:8]}"
+
+
+BASE_FOLDER = cached("image-base", make_base)
 
 
 @dataclass(frozen=True)
@@ -83,6 +93,8 @@ def built_image() -> Iterator[Image]:
         buildah = ("buildah", "--storage-driver=vfs", f"--root={folder}/root", f"--runroot={folder}/run")
         empty = _run(*buildah, "from", "scratch").strip()
         _run(*buildah, "add", "--quiet", empty, BASE_FOLDER, "/")
+        # As the official image of Python has it: the Dockerfile must not inherit it.
+        _run(*buildah, "config", '--cmd=["python3"]', empty)
         _run(*buildah, "commit", "--quiet", "--rm", empty, base)
         how = ("--isolation=chroot", "--pull-never", "--format=docker", *_pip_mounts(folder))
         labels = ("--build-arg=VERSION=1.2.3", "--build-arg=REVISION=0123abc")

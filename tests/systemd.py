@@ -9,11 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.image import BASE_FOLDER, make_base
+from tests.image import BASE_FOLDER, cached, make_base
 from tests.servers.fetch import MissingError, fetch
-from tests.servers.kinds import CACHE
 
-_ROOT = CACHE / "systemd-root"
 _PROGRAM = "usr/local/bin/redis-connection-exporter"
 # Where the machine still has the first version of cgroups, systemd wants to be asked to take them.
 _CGROUPS = "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1 systemd.unified_cgroup_hierarchy=0"
@@ -51,6 +49,9 @@ def _add_systemd(folder: Path) -> None:
     )
     if done.returncode:
         raise MissingError(f"apt-get failed: {done.stdout[-300:]}{done.stderr[-300:]}")
+
+
+_ROOT = cached("systemd-root", make_base, _add_systemd)
 
 
 @dataclass(frozen=True)

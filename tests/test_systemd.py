@@ -55,17 +55,23 @@ def test_the_unit_reads_its_secret_reloads_and_ends_under_a_real_systemd(
     image: Image, start_server: StartServer
 ) -> None:
     server, port = start_server("--requirepass", "a secret"), free_port()
+    # A lookup of a name calls more of the system than an address.
+    hosts = {"orders": "localhost", "elsewhere": "127.0.0.1"}
+    secrets = f"/run/credentials/{UNIT.name}/secret_"
     tree = quick(
-        target(
-            "orders",
-            f"redis://127.0.0.1:{server.port}",
-            password_file=f"/run/credentials/{UNIT.name}/secret_orders",
+        *(
+            target(name, f"redis://{host}:{server.port}", password_file=secrets + name)
+            for name, host in hosts.items()
         ),
         web={"listen_address": [f"127.0.0.1:{port}"]},
     )
     files = {
         "/etc/redis-connection-exporter/exporter.yaml": yaml.safe_dump(tree),
         "/etc/redis-connection-exporter/secrets/orders": "a secret",
+        "/etc/elsewhere": "a secret",
+        f"/etc/systemd/system/{UNIT.name}.d/override.conf": (
+            "[Service]\nLoadCredential=secret_elsewhere:/etc/elsewhere\n"
+        ),
     }
 
     def scrape() -> str:
@@ -79,7 +85,8 @@ def test_the_unit_reads_its_secret_reloads_and_ends_under_a_real_systemd(
 
     try:
         with booted(image.files / "app", UNIT, files) as machine:
-            eventually(lambda: 'redis_up{target="orders"} 1' in scrape(), 60)
+            for name in hosts:
+                eventually(lambda up=f'redis_up{{target="{name}"}} 1': up in scrape(), 60)  # type: ignore[misc]
             assert "process_start_time_seconds" in scrape()
             (pid,) = shown("MainPID")
             status = machine.runc("exec", "cat", f"/proc/{pid}/status").stdout
