@@ -1,5 +1,6 @@
 """Run the real helm on the chart."""
 
+import os
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -24,7 +25,11 @@ Tree = dict[str, Any]
 
 def helm(*arguments: str) -> "subprocess.CompletedProcess[str]":
     need(HELM.exists(), "helm is not there: `make test` builds it where Go is installed")
-    return subprocess.run([HELM, *arguments], check=False, capture_output=True, text=True, timeout=60)
+    # It ends before its garbage is worth collecting: a fifth of its time.
+    quick = os.environ | {"GOGC": "off"}
+    return subprocess.run(
+        [HELM, *arguments], check=False, capture_output=True, text=True, timeout=60, env=quick
+    )
 
 
 def template(
