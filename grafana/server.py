@@ -154,13 +154,13 @@ def _numbers() -> list[Panel]:
 _NEXT_STEPS = f"""
 **At the limit?** You are turned away too: [get in]({RUNBOOKS}/get-in-at-limit.md) first.
 
-Then find the app with the largest, a growing or a *suspected leaked* share below.
+Then find the app that leaks, grows or holds most:
 
 1. **It leaks or its pool grew:** restart its worst instance, or roll back its last deploy.
-2. **No time?** [Raise maxclients]({RUNBOOKS}/raise-maxclients.md), if the limit of open files allows it.
+2. **No time?** [Raise maxclients]({RUNBOOKS}/raise-maxclients.md), if open files allow it.
 3. **It cannot be restarted?** [Close its idle connections]({RUNBOOKS}/close-idle-clients.md), 20 at a time.
 4. **No app is seen?** Ask the server itself [who holds them]({RUNBOOKS}/who-holds.md).
-5. **Not reachable?** See *State and role* for since when, then the host.
+5. **Not reachable?** *State and role* says since when; then the host.
 
 An app's name leads to all its servers, an alert's to its runbook.
 """
