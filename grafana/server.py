@@ -44,7 +44,7 @@ from grafana.queries import (
     held,
     suspected_leaks,
 )
-from grafana.tables import FILL, SEEN, alerts_table, apps_table, suspected_tile, turned_away_tile
+from grafana.tables import FILL, NO_LIST, SEEN, alerts_table, apps_table, suspected_tile, turned_away_tile
 
 _STATE_COLOURS = {
     ClientState.ACTIVE: GREEN,
@@ -219,7 +219,7 @@ def _since_when() -> Row:
                     *_limits(),
                 ],
                 unit="locale",
-                width=7,
+                width=6,
                 overrides=[
                     fixed(used, BLUE, custom__fillOpacity=15, custom__lineWidth=2),
                     fixed(peak, GREY),
@@ -236,7 +236,7 @@ def _since_when() -> Row:
                 width=5,
                 height=8,
             ),
-            alerts_table(12, 8),
+            alerts_table(13, 8),
             lines(
                 "Who opens and closes connections?",
                 "Connections opened (up) and closed (down) per second, by app, as two lists of the clients "
@@ -298,6 +298,7 @@ def _doing_what() -> Row:
                 stacked=True,
                 overrides=BY_STATE,
                 decimals=0,
+                nothing=NO_LIST,
             ),
             heatmap(
                 "How long have they been idle?",
@@ -320,7 +321,7 @@ def _doing_what() -> Row:
                 unit="locale",
                 width=8,
                 decimals=0,
-                nothing="none seen",
+                nothing="none known",
             ),
             lines(
                 "Who waits in which command?",
@@ -422,6 +423,7 @@ def _cost() -> Row:
                 unit="bytes",
                 width=6,
                 stacked=True,
+                nothing=NO_LIST,
             ),
             lines(
                 "Largest buffers",
