@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from alerts.generate import RUNBOOKS
 from exporter.model import ClientState
-from grafana.dashboard import OK, SERVER, STATES, dashboard, fullest_target_variable
+from grafana.dashboard import ALL_TARGETS, OK, SERVER, STATES, dashboard, fullest_target_variable
 from grafana.panels import (
     BLUE,
     DASHED,
@@ -193,7 +193,7 @@ def _holders() -> Row:
                 "Most in use at once: of the last 6 hours; a pool many times larger is too large. Growth "
                 "without use is a leak. The name leads to the app's dashboard.",
                 9,
-                link_target="${target:queryparam}",
+                link_target=ALL_TARGETS,
             ),
         ],
     )
