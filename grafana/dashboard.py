@@ -220,7 +220,7 @@ def _links(uid: str) -> list[Json]:
 
 
 def dashboard(uid: str, description: str, variables: Sequence[Json], rows: Sequence[Row]) -> Json:
-    """Write a dashboard in the classic format, which Grafana 10 and later import."""
+    """Write a dashboard in the classic format."""
     return {
         "id": None,
         "uid": uid,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from alerts.generate import RUNBOOKS
 from exporter.model import ClientState
-from grafana.dashboard import OK, SERVER, STATES, dashboard, fullest_target_variable
+from grafana.dashboard import ALL_TARGETS, OK, SERVER, STATES, dashboard, fullest_target_variable
 from grafana.panels import (
     BLUE,
     DASHED,
@@ -44,7 +44,7 @@ from grafana.queries import (
     held,
     suspected_leaks,
 )
-from grafana.tables import FILL, SEEN, alerts_table, apps_table, suspected_tile, turned_away_tile
+from grafana.tables import FILL, NO_LIST, SEEN, alerts_table, apps_table, suspected_tile, turned_away_tile
 
 _STATE_COLOURS = {
     ClientState.ACTIVE: GREEN,
@@ -154,13 +154,13 @@ def _numbers() -> list[Panel]:
 _NEXT_STEPS = f"""
 **At the limit?** You are turned away too: [get in]({RUNBOOKS}/get-in-at-limit.md) first.
 
-Then find the app with the largest, a growing or a *suspected leaked* share below.
+Then find the app that leaks, grows or holds most:
 
 1. **It leaks or its pool grew:** restart its worst instance, or roll back its last deploy.
-2. **No time?** [Raise maxclients]({RUNBOOKS}/raise-maxclients.md), if the limit of open files allows it.
+2. **No time?** [Raise maxclients]({RUNBOOKS}/raise-maxclients.md), if open files allow it.
 3. **It cannot be restarted?** [Close its idle connections]({RUNBOOKS}/close-idle-clients.md), 20 at a time.
 4. **No app is seen?** Ask the server itself [who holds them]({RUNBOOKS}/who-holds.md).
-5. **Not reachable?** See *State and role* for since when, then the host.
+5. **Not reachable?** *State and role* says since when; then the host.
 
 An app's name leads to all its servers, an alert's to its runbook.
 """
@@ -193,7 +193,7 @@ def _holders() -> Row:
                 "Most in use at once: of the last 6 hours; a pool many times larger is too large. Growth "
                 "without use is a leak. The name leads to the app's dashboard.",
                 9,
-                link_target="${target:queryparam}",
+                link_target=ALL_TARGETS,
             ),
         ],
     )
@@ -219,7 +219,7 @@ def _since_when() -> Row:
                     *_limits(),
                 ],
                 unit="locale",
-                width=7,
+                width=6,
                 overrides=[
                     fixed(used, BLUE, custom__fillOpacity=15, custom__lineWidth=2),
                     fixed(peak, GREY),
@@ -236,7 +236,7 @@ def _since_when() -> Row:
                 width=5,
                 height=8,
             ),
-            alerts_table(12, 8),
+            alerts_table(13, 8),
             lines(
                 "Who opens and closes connections?",
                 "Connections opened (up) and closed (down) per second, by app, as two lists of the clients "
@@ -298,6 +298,7 @@ def _doing_what() -> Row:
                 stacked=True,
                 overrides=BY_STATE,
                 decimals=0,
+                nothing=NO_LIST,
             ),
             heatmap(
                 "How long have they been idle?",
@@ -320,7 +321,7 @@ def _doing_what() -> Row:
                 unit="locale",
                 width=8,
                 decimals=0,
-                nothing="none seen",
+                nothing="none known",
             ),
             lines(
                 "Who waits in which command?",
@@ -422,6 +423,7 @@ def _cost() -> Row:
                 unit="bytes",
                 width=6,
                 stacked=True,
+                nothing=NO_LIST,
             ),
             lines(
                 "Largest buffers",

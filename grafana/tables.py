@@ -87,7 +87,7 @@ def alerts_table(width: int, height: int) -> Panel:
         [
             Column("Alert", label="alertname", link=LINK_TO_RUNBOOK),
             Column("Server", label="target", link=LINK_TO_SERVER, width=200),
-            Column("App", label="app", link=link_to(APP, f"var-app={CELL}", ALL_TARGETS), width=130),
+            Column("App", label="app", link=link_to(APP, f"var-app={CELL}", ALL_TARGETS), width=110),
             Column("Severity", severity, look=TEXT | texts(_SEVERITIES) | {"custom.align": "left"}, width=90),
             Column(
                 "Since",

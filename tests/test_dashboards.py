@@ -24,7 +24,7 @@ from grafana.panels import GREEN, ORANGE, RED, Query, Row, place, text
 from grafana.promql import highest, scoped, series, threshold
 from grafana.queries import CRITICAL, SHOWN, STATE, WARNING, above_since, held
 from tests.daemon import ROOT
-from tests.dashboard_incident import BURSTY, Incident, incident
+from tests.dashboard_incident import BURSTY, Incident, incident, seen
 from tests.dashboard_linter import linter
 from tests.waiting import eventually
 
@@ -164,6 +164,12 @@ def test_links_lead_to_dashboards_and_set_variables_that_they_have(name: str) ->
         _check_link(link)
         assert "${job:queryparam}&${filters:queryparam}" in link
     assert all(link["keepTime"] for link in BUILT[name]["links"])
+
+
+def test_from_one_server_a_link_leads_to_an_app_on_all_servers() -> None:
+    links = [each for each in _strings(BY_UID[SERVER]) if each.startswith(f"/d/{APP}?")]
+    assert len(links) == 3
+    assert all("&var-target=$__all" in each for each in links)
 
 
 def test_the_links_of_the_alerts_lead_to_dashboards() -> None:
@@ -431,6 +437,17 @@ def test_a_full_server_is_so_since_it_was_below_or_first_seen(night: Incident, b
     (found,) = night.prometheus.query(query)
     assert found["metric"]["target"] == "sessions"
     assert night.began - 1 < float(found["value"][1]) / 1000 < time.time()
+
+
+def test_an_alert_is_one_line_of_its_highest_severity(night: Incident) -> None:
+    (panel,) = [panel for panel in _panels(BY_UID[SERVER]) if panel["title"] == "Which alerts fire?"]
+    severity, since = (_filled(target["expr"], 60) for target in panel["targets"])
+    near = 'alertname="RedisConnectionsNearLimit",alertstate="firing",severity='
+    for each in ("warning", "critical"):
+        seen(night.prometheus, f'ALERTS{{{near}"{each}"}}')
+    found = [each for each in night.prometheus.query(severity) if "NearLimit" in each["metric"]["alertname"]]
+    assert [(each["metric"]["target"], each["value"][1]) for each in found] == [("sessions", "3")]
+    assert len(night.prometheus.query(since)) == len(night.prometheus.query(severity))
 
 
 def test_a_restart_is_marked_for_a_moment(night: Incident) -> None:
