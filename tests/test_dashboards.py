@@ -22,7 +22,7 @@ from grafana.__main__ import DASHBOARDS, FOLDER, main, written
 from grafana.dashboard import APP, CELL, FLEET, SERVER, STATES
 from grafana.panels import GREEN, ORANGE, RED, Query, Row, place, text
 from grafana.promql import highest, scoped, series, threshold
-from grafana.queries import CRITICAL, SHOWN, STATE, WARNING, above_since, held
+from grafana.queries import CRITICAL, SHOWN, STATE, WARNING, above_since, held, longest_not_ok
 from tests.daemon import ROOT
 from tests.dashboard_incident import BURSTY, Incident, incident, seen
 from tests.dashboard_linter import linter
@@ -437,6 +437,13 @@ def test_a_full_server_is_so_since_it_was_below_or_first_seen(night: Incident, b
     (found,) = night.prometheus.query(query)
     assert found["metric"]["target"] == "sessions"
     assert night.began - 1 < float(found["value"][1]) / 1000 < time.time()
+
+
+def test_a_server_at_the_limit_goes_before_all_that_were_down_longer(night: Incident) -> None:
+    found = night.prometheus.query(f"sort_desc({_filled(longest_not_ok(), 60)})")
+    ranks = {each["metric"]["target"]: float(each["value"][1]) for each in found}
+    assert next(iter(ranks)) == "sessions"
+    assert ranks["sessions"] > 1 >= ranks["orders-1"] > 0
 
 
 def test_an_alert_is_one_line_of_its_highest_severity(night: Incident) -> None:
