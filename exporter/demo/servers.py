@@ -69,8 +69,9 @@ def _end_with_parent() -> None:
 def _answers(port: int) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as probe:
-            probe.sendall(b"PING\r\nQUIT\r\n")
+            probe.sendall(b"PING\r\n")
             answer = probe.recv(16)
+            probe.shutdown(socket.SHUT_WR)
             while probe.recv(
                 16
             ):  # until it has forgotten us: who counts its clients next shall not count this one
