@@ -235,6 +235,12 @@ CASES = [
         },
     ),
     Case(
+        "a dip of four minutes resolves nothing",
+        "RedisConnectionsNearLimit",
+        HELD | OK | {"redis_connection_slots_used_peak": "85x40 70x60", "redis_connection_slots_limit": 100},
+        {"14m": (Fires(near(85)),), "16m": ()},
+    ),
+    Case(
         "a peak between two scrapes counts",
         "RedisConnectionsNearLimit",
         slots(50) | {"redis_connection_slots_used_peak": 85} | HELD | OK,
@@ -673,6 +679,19 @@ CASES = [
                     f"10 xread 2.{HOLDERS}"
                 ),
             ),
+        },
+    ),
+    Case(
+        "a dip of four minutes frees nobody",
+        "RedisConnectionsBlocked",
+        {"redis_blocked_clients": "12x40 0x60", "redis_blocked_longest_seconds": 90},
+        {
+            "14m": (
+                Fires(
+                    f"12 clients of orders wait in blocking commands, the longest for 1m 30s. By command:.{NOBODY}"
+                ),
+            ),
+            "16m": (),
         },
     ),
     quiet("ten blocked clients", "RedisConnectionsBlocked", {"redis_blocked_clients": 10}),
