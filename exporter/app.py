@@ -70,7 +70,7 @@ class Fleet:
     def _report(self, poller: Poller, observation: Observation) -> None:
         name = poller.target.name
         self._board.record(
-            name, observation, poller.link.connects, now=time.monotonic(), patience=poller.pace.patience
+            name, observation, poller.activity, now=time.monotonic(), patience=poller.pace.patience
         )
         self._pages.update(name)
 

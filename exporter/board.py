@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from exporter.analyse.pulse import NO_PULSE, Pulse
 from exporter.analyse.slots import Samples, peak, recent
-from exporter.model import Observation, Outage, Reading, State, Target
+from exporter.model import Activity, Observation, Outage, Reading, State, Target
 
 PEAK_WINDOW_SECONDS = 60.0
+_NO_ACTIVITY = Activity()
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ class Watch:
     now: Observation | None = None
     last_reading: Reading | None = None
     polls: int = 0
-    connects: int = 0
+    activity: Activity = _NO_ACTIVITY
     failures: Mapping[State, int] = field(default_factory=dict)
     samples: Samples = ()
     pulse: Pulse = NO_PULSE
@@ -48,21 +49,18 @@ class Watch:
         """The highest number of used slots among the polls of the last minute."""
         return peak(self.samples)
 
-    def after(self, observation: Observation, connects: int, now: float, patience: float) -> "Watch":
-        """What is known after one more poll, at a moment and for so many seconds (monotonic).
-
-        `connects` counts our attempts to connect since the target is watched.
-        """
+    def after(self, observation: Observation, activity: Activity, now: float, patience: float) -> "Watch":
+        """What is known after one more poll, at a moment and for so many seconds (monotonic)."""
         if isinstance(observation, Outage):
             state = observation.state
             failures = {**self.failures, state: self.failures.get(state, 0) + 1}
-            return replace(self, now=observation, polls=self.polls + 1, connects=connects, failures=failures)
+            return replace(self, now=observation, polls=self.polls + 1, activity=activity, failures=failures)
         return replace(
             self,
             now=observation,
             last_reading=observation,
             polls=self.polls + 1,
-            connects=connects,
+            activity=activity,
             pulse=self.pulse.after(observation.info, now),
             samples=recent(self.samples, now, observation.slots.used, PEAK_WINDOW_SECONDS),
             seen=now,
@@ -104,10 +102,10 @@ class Board:
         self.generation += 1
 
     def record(
-        self, name: str, observation: Observation, connects: int, *, now: float, patience: float
+        self, name: str, observation: Observation, activity: Activity, *, now: float, patience: float
     ) -> None:
         """Take a poll's result, and log when the target's state has changed; for the arguments see Watch."""
-        self._replace(self._watches[name].after(observation, connects, now, patience))
+        self._replace(self._watches[name].after(observation, activity, now, patience))
         if isinstance(observation, Outage):
             fields = {"target": name, "state": observation.state, "detail": observation.detail}
             log.debug("poll failed", extra={"fields": fields})

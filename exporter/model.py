@@ -84,10 +84,16 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds between two polls of a target, and the deadline of one."""
+    """Seconds between two polls of a target, the deadline of one, and how long a connection is given.
+
+    `connect_timeout` bounds one attempt to connect, which may span several polls. `keep_waiting` is how long
+    a held connection may owe a reply without a byte before it is given up.
+    """
 
     interval: float
     timeout: float
+    connect_timeout: float = 10.0
+    keep_waiting: float = 60.0
 
     def gap(self, chance: float) -> float:
         """Seconds between the starts of two polls, for a chance drawn from 0 to 1.
@@ -333,6 +339,31 @@ class ListCost:
     longest: float
     commands: int
     stretch: float
+
+
+class ListFailure(StrEnum):
+    """Why an attempt to list the clients of a server failed."""
+
+    TIMEOUT = "timeout"
+    CUT_OFF = "cut_off"
+    REFUSED = "refused"
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What the exporter did for one target since it is watched; it outlives every failed poll.
+
+    `refused` are attempts to connect that the server turned away at its limit. `notes` are sentences for
+    people about the connection, empty when there is nothing to say.
+    """
+
+    connects: int = 0
+    refused: int = 0
+    address_changes: int = 0
+    list_failure: ListFailure | None = None
+    list_failures: Mapping[ListFailure, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

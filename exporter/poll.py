@@ -9,7 +9,18 @@ from collections.abc import Callable
 
 from exporter.analyse.slots import count_slots
 from exporter.link import Link, LinkError
-from exporter.model import ClientPlan, Observation, Outage, Pace, Reading, ServerInfo, State, Survey, Target
+from exporter.model import (
+    Activity,
+    ClientPlan,
+    Observation,
+    Outage,
+    Pace,
+    Reading,
+    ServerInfo,
+    State,
+    Survey,
+    Target,
+)
 from exporter.parse import ReplyError
 from exporter.parse.info import parse_cluster_known_nodes, parse_info
 from exporter.survey import Surveyor
@@ -98,6 +109,11 @@ class Poller:
         self._surveyor = Surveyor(plan)
         self._report = report
         self._changed = asyncio.Event()
+
+    @property
+    def activity(self) -> Activity:
+        """What was done for the target so far."""
+        return Activity(connects=self.link.connects)
 
     def change(self, target: Target, pace: Pace, plan: ClientPlan) -> None:
         """Go on with other labels, pace or plan over the same connection, from now on.

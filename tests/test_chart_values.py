@@ -34,6 +34,8 @@ OTHER_SETTINGS: dict[str, Any] = {
     "log.level": "warn",
     "poll.interval": "1h",
     "poll.timeout": "2s500ms",
+    "poll.connect_timeout": "7s",
+    "poll.keep_waiting": "90s",
     "web.listen_address": ["0.0.0.0:9999", "[::1]:9999"],
     "web.telemetry_path": "/redis/metrics",
 }

@@ -22,6 +22,7 @@ from exporter.metrics.own import OwnMetrics
 from exporter.metrics.spec import Family, Field, Kind
 from exporter.model import (
     Access,
+    Activity,
     AppRules,
     ListCost,
     Outage,
@@ -83,10 +84,12 @@ def canonical(own: OwnMetrics | None = None) -> Pages:
     targets = (_target("orders", team="checkout"), _target("cache"), _target("gone"), _target("new"))
     board.set_targets(targets)
     pages.set_targets()
-    board.record("orders", _reading("debian13-valkey", 1_800_000_000.25), 1, now=0.0, patience=10.0)
-    board.record("cache", _reading("pypi-redis-5.0", 1_800_000_001.5), 2, now=0.0, patience=10.0)
-    board.record("gone", _reading("system-redis", 1_799_999_000.0), 1, now=0.0, patience=10.0)
-    board.record("gone", Outage(1_800_000_002.0, 2.0, State.TIMEOUT, "no answer"), 2, now=0.0, patience=10.0)
+    board.record("orders", _reading("debian13-valkey", 1_800_000_000.25), Activity(1), now=0.0, patience=10.0)
+    board.record("cache", _reading("pypi-redis-5.0", 1_800_000_001.5), Activity(2), now=0.0, patience=10.0)
+    board.record("gone", _reading("system-redis", 1_799_999_000.0), Activity(1), now=0.0, patience=10.0)
+    board.record(
+        "gone", Outage(1_800_000_002.0, 2.0, State.TIMEOUT, "no answer"), Activity(2), now=0.0, patience=10.0
+    )
     for target in targets:
         pages.update(target.name)
     return pages

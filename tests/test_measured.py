@@ -14,7 +14,7 @@ from exporter.board import Board
 from exporter.metrics.exposition import Pages
 from exporter.metrics.negotiation import Format
 from exporter.metrics.own import OwnMetrics
-from exporter.model import Access, Reading, RedisUrl, Target
+from exporter.model import Access, Activity, Reading, RedisUrl, Target
 from exporter.parse.info import parse_info
 from tests.conftest import StartServer, need_program
 from tests.daemon import Daemon, quick, running_exporter, target
@@ -86,11 +86,11 @@ def test_the_longest_hold_of_the_loop_by_a_page_of_500_targets_is_measured(
     board.set_targets(targets)
     pages.set_targets()
     for each in targets:
-        board.record(each.name, reading, 1, now=0.0, patience=1e9)
+        board.record(each.name, reading, Activity(1), now=0.0, patience=1e9)
         pages.update(each.name)
 
     async def longest_hold() -> float:
-        board.record("t0", reading, 1, now=0.0, patience=1e9)  # so that the page is made anew
+        board.record("t0", reading, Activity(1), now=0.0, patience=1e9)  # so that the page is made anew
         page = asyncio.ensure_future(pages.page(Format.OPENMETRICS_1_0_0))
         longest, last = 0.0, time.perf_counter()
         while not page.done():

@@ -159,7 +159,7 @@ log: {level: loud}
         "FILE:12: targets[3].url: is missing",
         "FILE:8: targets[1].url: targets[0] is the same server: write each server once",
         "FILE:2: poll.interval: too short: write 1s or more",
-        "FILE:3: poll: unknown key: write one of interval, timeout",
+        "FILE:3: poll: unknown key: write one of interval, timeout, connect_timeout, keep_waiting",
         "FILE:13: log.level: write 'debug', 'info', 'warn' or 'error'",
     ]
 

@@ -10,7 +10,7 @@ from exporter.board import Watch
 from exporter.metrics.clients import CLIENT_FAMILIES
 from exporter.metrics.info import INFO_FAMILIES
 from exporter.metrics.spec import Family, Kind, Row
-from exporter.model import State
+from exporter.model import ListFailure, State
 
 _FAILURE_REASONS = tuple(state for state in State if state is not State.OK)
 
@@ -100,7 +100,20 @@ def _last_success(watch: Watch) -> Iterator[Row]:
 
 
 def _connects(watch: Watch) -> Iterator[Row]:
-    yield (), watch.connects
+    yield (), watch.activity.connects
+
+
+def _connects_refused(watch: Watch) -> Iterator[Row]:
+    yield (), watch.activity.refused
+
+
+def _address_changes(watch: Watch) -> Iterator[Row]:
+    yield (), watch.activity.address_changes
+
+
+def _list_failures(watch: Watch) -> Iterator[Row]:
+    for reason in ListFailure:
+        yield (reason,), watch.activity.list_failures.get(reason, 0)
 
 
 def _denied(watch: Watch) -> Iterator[Row]:
@@ -212,6 +225,29 @@ CATALOGUE: tuple[Family, ...] = (
         Kind.COUNTER,
         "Attempts of the exporter to connect to the target: its own share of the server's churn.",
         _connects,
+    ),
+    Family(
+        "redis_connection_exporter_connects_refused_total",
+        Kind.COUNTER,
+        "Attempts of the exporter to connect to the target that it refused at its limit: they count in "
+        "redis_rejected_connections_total too.",
+        _connects_refused,
+    ),
+    Family(
+        "redis_connection_exporter_address_changes_total",
+        Kind.COUNTER,
+        "Times that the exporter moved to another address because the target's name no longer resolves to "
+        "the one in use.",
+        _address_changes,
+    ),
+    Family(
+        "redis_connection_exporter_client_list_failures_total",
+        Kind.COUNTER,
+        "Failed attempts to list the target's clients by reason: timeout, cut_off (the server closed the "
+        "connection), refused (an error reply), unreadable.",
+        _list_failures,
+        ("reason",),
+        depends_on=lambda watch: watch.activity.list_failures,
     ),
     Family(
         "redis_connection_exporter_command_denied",

@@ -17,7 +17,7 @@ def plain_config(settings: Settings) -> Config:
     shard = Shard(settings.shard.index, settings.shard.count)
     return Config(
         targets=tuple(_target(each, settings.auth) for each in settings.targets if shard.owns(each.name)),
-        pace=Pace(settings.poll.interval, settings.poll.timeout),
+        pace=Pace(**dict(settings.poll)),
         listen=settings.web.listen_address,
         clients=_plan(settings.clients),
         shard=shard,

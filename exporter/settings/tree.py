@@ -142,7 +142,17 @@ class Poll(Section):
     )
     timeout: Timeout = Field(
         default="2s",  # type: ignore[assignment]
-        description="Deadline of one poll: connect, handshake and every reply. Below poll.interval.",
+        description="Deadline of one poll: every reply together. Below poll.interval.",
+    )
+    connect_timeout: Timeout = Field(
+        default="10s",  # type: ignore[assignment]
+        description="Deadline of one attempt to connect: TCP, TLS and the first reply. It may span several "
+        "polls.",
+    )
+    keep_waiting: Interval = Field(
+        default="60s",  # type: ignore[assignment]
+        description="How long a server may owe a reply without sending a byte before its connection is given "
+        "up. At least 1s. A server that was near its limit is waited for without end.",
     )
 
     @model_validator(mode="after")

@@ -19,7 +19,17 @@ from exporter.link import Link
 from exporter.metrics.exposition import Pages
 from exporter.metrics.negotiation import Format
 from exporter.metrics.own import OwnMetrics
-from exporter.model import Access, AppRules, ClientPlan, Reading, RedisUrl, ServerInfo, Slots, Target
+from exporter.model import (
+    Access,
+    Activity,
+    AppRules,
+    ClientPlan,
+    Reading,
+    RedisUrl,
+    ServerInfo,
+    Slots,
+    Target,
+)
 from exporter.parse.clients import read_rows, split_blocks
 from exporter.parse.info import parse_info
 from exporter.survey import Surveyor
@@ -109,7 +119,7 @@ def _render(info: ServerInfo, targets: int) -> tuple[int, float, float]:
     pages.set_targets()
     for watch in board:
         reading = Reading(1.0, 0.001, info, Slots(1, 2))
-        board.record(watch.target.name, reading, 1, now=0.0, patience=9.0)
+        board.record(watch.target.name, reading, Activity(1), now=0.0, patience=9.0)
         pages.update(watch.target.name)
     plain = asyncio.run(pages.page(Format.TEXT_0_0_4)).plain
     samples = sum(1 for line in plain.splitlines() if not line.startswith(b"#"))
