@@ -7,7 +7,7 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import uvloop
@@ -19,7 +19,7 @@ from exporter.board import Board
 from exporter.metrics.exposition import Pages
 from exporter.metrics.own import OwnMetrics
 from exporter.model import ClientPlan, Config, ConfigError, Observation, Pace, Target
-from exporter.poll import Poller
+from exporter.poll.poller import Poller
 from exporter.web.routes import Site
 from exporter.web.server import bind, serve_http
 
@@ -42,25 +42,25 @@ class Fleet:
         self._tasks = tasks
         self._board = board
         self._pages = pages
-        self._running: dict[str, tuple[Poller, asyncio.Task[None]]] = {}
+        self._running: list[tuple[Poller, asyncio.Task[None]]] = []
 
     def watch(self, targets: tuple[Target, ...], pace: Pace, plan: ClientPlan) -> None:
-        """Poll exactly these targets from now on; a target whose access is unchanged keeps its connection."""
+        """Poll exactly these targets from now on; whatever else changes, a server's connection is kept."""
         self._board.set_targets(targets)
         self._pages.set_targets()
-        wanted = {target.name: target for target in targets}
-        for name, (poller, task) in tuple(self._running.items()):
-            target = wanted.get(name)
-            if target is not None and target.access == poller.target.access:
-                poller.change(target, pace, plan)
-            else:
+        kept = _heirs([poller.target for poller, _ in self._running], targets)
+        running: list[tuple[Poller, asyncio.Task[None]]] = []
+        for (poller, task), heir in zip(self._running, kept, strict=True):
+            if heir is None:
                 task.cancel()
-                del self._running[name]
-        newcomers = (target for target in targets if target.name not in self._running)
-        for index, target in enumerate(newcomers):
+            else:
+                poller.change(heir, pace, plan)
+                running.append((poller, task))
+        for index, target in enumerate(target for target in targets if target not in kept):
             poller = Poller(target, pace, plan, self._report)
             task = self._tasks.create_task(poller.run(index * _START_SPACING_SECONDS), name=target.name)
-            self._running[target.name] = poller, task
+            running.append((poller, task))
+        self._running = running
 
     def expire(self, pace: Pace) -> None:
         """Stop showing readings that should long have been replaced."""
@@ -73,6 +73,17 @@ class Fleet:
             name, observation, poller.activity, now=time.monotonic(), patience=poller.pace.patience
         )
         self._pages.update(name)
+
+
+def _heirs(polled: Sequence[Target], targets: Sequence[Target]) -> list[Target | None]:
+    """Find for each polled target which one takes its connection over: of the same server, else name."""
+    by_place = {target.access.url.place: target for target in targets}
+    heirs = [by_place.get(old.access.url.place) for old in polled]
+    taken = {heir.name for heir in heirs if heir is not None}
+    by_name = {target.name: target for target in targets if target.name not in taken}
+    return [
+        heir if heir is not None else by_name.get(old.name) for old, heir in zip(polled, heirs, strict=True)
+    ]
 
 
 class Exporter:

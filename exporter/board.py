@@ -96,9 +96,11 @@ class Board:
         return all(watch.now is not None for watch in self._watches.values())
 
     def set_targets(self, targets: Iterable[Target]) -> None:
-        """Watch these targets from now on; one whose access is unchanged keeps all that is known of it."""
-        old = self._watches
-        self._watches = {target.name: _carried_over(old.get(target.name), target) for target in targets}
+        """Watch these targets from now on; a server that was watched keeps all that is known of it."""
+        old = {watch.target.access.url.place: watch for watch in self._watches.values()}
+        self._watches = {
+            target.name: _carried_over(old.get(target.access.url.place), target) for target in targets
+        }
         self.generation += 1
 
     def record(
@@ -131,12 +133,12 @@ class Board:
         self.generation += 1
         if after.state is not before.state:
             _log_change(before, after)
+        if after.activity is not before.activity:
+            _log_activity(after.target.name, before.activity, after.activity)
 
 
 def _carried_over(old: Watch | None, target: Target) -> Watch:
-    if old is not None and old.target.access == target.access:
-        return replace(old, target=target)
-    return Watch(target)
+    return replace(old, target=target) if old is not None else Watch(target)
 
 
 def _log_change(before: Watch, after: Watch) -> None:
@@ -147,3 +149,18 @@ def _log_change(before: Watch, after: Watch) -> None:
         fields |= {"used": after.reading.slots.used, "limit": after.reading.slots.limit}
     level = logging.INFO if after.state is State.OK else logging.WARNING
     log.log(level, "target state changed", extra={"fields": fields})
+
+
+def _log_activity(name: str, before: Activity, after: Activity) -> None:
+    """Log once what has changed about the connection and the lists of a target."""
+    if after.note and after.note != before.note:
+        log.warning("connection not changed", extra={"fields": {"target": name, "detail": after.note}})
+    if after.address_changes > before.address_changes:
+        fields = {"target": name, "address": after.address, "was": before.address}
+        log.info("address changed", extra={"fields": fields})
+    if after.list_failure is not before.list_failure:
+        if after.list_failure is None:
+            log.info("client list works again", extra={"fields": {"target": name}})
+        else:
+            fields = {"target": name, "reason": after.list_failure.value}
+            log.warning("client list failed", extra={"fields": fields})

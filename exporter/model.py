@@ -8,6 +8,9 @@ from enum import StrEnum
 from pathlib import Path
 from urllib.parse import quote
 
+# Of the connections that a server allows; the default threshold of the warning.
+NEAR_LIMIT = 0.8
+
 
 class State(StrEnum):
     """What a target is to us; every value but OK is also a reason why a poll failed."""
@@ -255,6 +258,11 @@ class Slots:
         return self.used / self.limit if self.limit else None
 
     @property
+    def near_limit(self) -> bool:
+        """Whether a connection that is lost now may not be had back."""
+        return (self.utilization or 0.0) >= NEAR_LIMIT
+
+    @property
     def full(self) -> bool:
         """Whether the server would refuse the next client (networking.c, acceptCommonHandler)."""
         return self.limit is not None and self.used >= self.limit
@@ -354,16 +362,19 @@ class ListFailure(StrEnum):
 class Activity:
     """What the exporter did for one target since it is watched; it outlives every failed poll.
 
-    `refused` are attempts to connect that the server turned away at its limit. `notes` are sentences for
-    people about the connection, empty when there is nothing to say.
+    `refused` are attempts to connect that the server turned away at its limit. `address` is where the
+    connection leads to, one of as many `addresses` as the name has. `list_failure` is why the newest attempt
+    to list the clients failed. `note` is a sentence for people about the connection, mostly empty.
     """
 
     connects: int = 0
     refused: int = 0
     address_changes: int = 0
+    address: str = ""
+    addresses: int = 0
     list_failure: ListFailure | None = None
     list_failures: Mapping[ListFailure, int] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

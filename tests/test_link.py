@@ -15,12 +15,16 @@ import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.link import Link, LinkError
+from exporter.connection.errors import LinkError
+from exporter.connection.link import Link
+from exporter.connection.opening import GREETING, INFO
+from exporter.connection.resp import pack
 from exporter.model import Access, Outage, Pace, Reading, State, Target
-from exporter.poll import poll_once
+from exporter.poll.redis import poll_once
 from exporter.settings.kinds import parse_redis_url
 from tests.conftest import StartServer
 from tests.crowd import crowd
+from tests.fake_server import INFO_REPLY, answering, commands
 
 LOOPS: tuple[Callable[[Coroutine[Any, Any, Any]], Any], ...] = (uvloop.run, asyncio.run)
 
@@ -107,40 +111,38 @@ def test_redis_py_sends_nothing_of_its_own() -> None:
         await _observe(target, Link(target.access))
 
     _with_fake(serve, use)
-    assert seen == [b"*1\r\n$4\r\nINFO\r\n"]
+    assert seen == [b"".join(map(pack, (INFO, *GREETING.values())))]
 
 
-def test_a_cancelled_poll_closes_the_connection_so_no_later_command_reads_its_reply() -> None:
+def test_a_late_reply_is_dropped_and_the_next_poll_reads_its_own_over_the_same_connection() -> None:
+    asked = 0
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        serve.count += 1  # type: ignore[attr-defined]
-        number = serve.count  # type: ignore[attr-defined]
-        while await reader.read(4096):
-            await asyncio.sleep(0.2 if number == 1 else 0)
-            body = b"# Clients\r\nconnected_clients:%d\r\n" % number
-            writer.write(b"$%d\r\n%b\r\n" % (len(body), body))
-        writer.close()
-
-    serve.count = 0  # type: ignore[attr-defined]
+        nonlocal asked
+        async for words in commands(reader):
+            if words == [b"INFO"]:
+                asked += 1
+                await asyncio.sleep(0.2 if asked == 2 else 0)
+                body = b"# Clients\r\nconnected_clients:%d\r\n" % asked
+                writer.write(b"$%d\r\n%b\r\n" % (len(body), body))
+            else:
+                writer.write(b"+OK\r\n")
 
     async def use(target: Target) -> None:
         link = Link(target.access)
-        task = asyncio.ensure_future(_observe(target, link))
-        while not serve.count:  # type: ignore[attr-defined]
-            await asyncio.sleep(0.01)
-        task.cancel()
+        assert isinstance(await _observe(target, link), Reading)
+        late = await _observe(target, link, 0.05)
+        assert late.state is State.TIMEOUT
+        cancelled = asyncio.ensure_future(_observe(target, link))
+        await asyncio.sleep(0)
+        cancelled.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await task
-        observation = await _observe(target, link)
-        assert isinstance(observation, Reading)
-        assert observation.slots.used == 2, "the reply of the second connection"
-        slow = Link(target.access)
-        serve.count = 0  # type: ignore[attr-defined]
-        assert (await _observe(target, slow, 0.05)).state is State.TIMEOUT
-        observation = await _observe(target, slow)
-        assert isinstance(observation, Reading)
-        assert observation.slots.used == 2
+            await cancelled
+        reading = await _observe(target, link)
+        assert isinstance(reading, Reading)
+        assert reading.slots.used == 3, "the reply of the third INFO"
+        assert link.connects == 1
         link.close()
-        slow.close()
 
     _with_fake(serve, use)
 
@@ -209,12 +211,12 @@ def test_whatever_is_answered_is_a_reading_or_an_outage_and_never_an_exception(a
 
 
 def test_a_server_that_repeats_our_password_in_an_error_does_not_get_it_into_the_log() -> None:
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(4096)
-        writer.write(b"+OK\r\n")
-        await reader.read(4096)
-        writer.write(b"-ERR your password is hunter2, is it not" + b" " * 154 + b"hunter2\r\n")
-        await reader.read()
+    def reply(words: list[bytes]) -> bytes:
+        if words == [b"INFO"]:
+            return b"-ERR your password is hunter2, is it not" + b" " * 154 + b"hunter2\r\n"
+        return b"+OK\r\n"
+
+    serve = answering(reply)
 
     async def use(target: Target) -> None:
         target = Target("t", Access(target.access.url, password="hunter2"))
@@ -266,17 +268,8 @@ def test_a_refusal_in_place_of_the_answer_to_auth_keeps_its_meaning(answer: byte
 def test_an_old_server_is_asked_for_its_limit_and_whatever_it_says_what_info_told_stands(
     config: bytes, limit: int
 ) -> None:
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(4096)
-        writer.write(b"$32\r\n# Clients\r\nconnected_clients:3\r\n\r\n")
-        await reader.read(4096)
-        writer.write(config)
-        if config:
-            await reader.read(4096)  # CLIENT SETNAME
-            writer.write(b"+OK\r\n")
-            await reader.read(4096)  # CLIENT ID
-            writer.write(b":7\r\n")
-            await reader.read()
+    replies = {b"INFO": INFO_REPLY, b"CONFIG": config or None}
+    serve = answering(lambda words: replies.get(words[0], b"+OK\r\n"))
 
     async def use(target: Target) -> None:
         link = Link(target.access)
@@ -367,26 +360,25 @@ def _list(reply: bytes) -> tuple[list[bytes], float | LinkError | None, frozense
     pieces: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(4096)
-        writer.write(b"$32\r\n# Clients\r\nconnected_clients:3\r\n\r\n")
-        await reader.read(4096)
-        writer.write(reply)
-        if not reply.endswith(b"\r\n"):
-            writer.close()
-        await reader.read()
+        async for words in commands(reader):
+            writer.write({b"INFO": INFO_REPLY}.get(words[0], reply if words[-1] == b"LIST" else b"+OK\r\n"))
+            if words[-1] == b"LIST" and not reply.endswith(b"\r\n"):
+                return
 
     found: list[tuple[list[bytes], float | LinkError | None, frozenset[str], bool]] = []
 
     async def use(target: Target) -> None:
         link = Link(target.access)
         await link.info()
+        session = link.session
+        assert session is not None
         end: float | LinkError | None
         try:
             async with asyncio.timeout(5):
-                end = await link.stream_if_allowed(pieces.append, "client|list", b"CLIENT", b"LIST")
+                end = await session.stream_if_allowed(pieces.append, "client|list", b"CLIENT", b"LIST")
         except LinkError as error:
             end = error
-        found.append((pieces, end, link.denied, link.own_address != b""))
+        found.append((pieces, end, session.denied, not session.closed))
         link.close()
 
     _with_fake(serve, use)

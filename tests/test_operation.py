@@ -260,10 +260,10 @@ def test_a_bug_in_one_poller_ends_the_process_with_its_traceback(
     server = start_server()
     script = tmp_path / "buggy.py"
     script.write_text(
-        "import exporter.poll, sys\n"
+        "import exporter.poll.redis, sys\n"
         "from exporter.cli import main\n"
         "def broken(reply): raise ZeroDivisionError('a bug')\n"
-        "exporter.poll.parse_info = broken\n"
+        "exporter.poll.redis.parse_info = broken\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
     ended = subprocess.run(

@@ -238,6 +238,11 @@ class Tally:
         """How many clients were counted."""
         return len(self._members)
 
+    @property
+    def unreadable(self) -> int:
+        """How many rows could not be read."""
+        return self._unreadable
+
     def members(self) -> Members:
         """Who was there."""
         return Members(self._members, self._commands, self._quiet, self._stale, self._suspected)

@@ -15,7 +15,7 @@ from redis._parsers.helpers import parse_client_list
 from exporter.analyse.apps import clean_label, strip_instance
 from exporter.analyse.groups import AppNames, Tally
 from exporter.board import Board
-from exporter.link import Link
+from exporter.connection.link import Link
 from exporter.metrics.exposition import Pages
 from exporter.metrics.negotiation import Format
 from exporter.metrics.own import OwnMetrics
@@ -32,7 +32,7 @@ from exporter.model import (
 )
 from exporter.parse.clients import read_rows, split_blocks
 from exporter.parse.info import parse_info
-from exporter.survey import Surveyor
+from exporter.poll.listing.lister import Lister
 from tests.bench.measure import Asker, median
 
 _RUNS = 9
@@ -160,16 +160,15 @@ async def _longest_hold(work: Callable[[], object]) -> float:
 
 def _stalls(port: int) -> tuple[float, float]:
     async def ours() -> float:
-        link, surveyor = Link(Access(RedisUrl("127.0.0.1", port))), Surveyor(ClientPlan(interval=0.001))
+        link, lister = Link(Access(RedisUrl("127.0.0.1", port))), Lister(ClientPlan(interval=0.001))
 
         async def poll() -> None:
             info = parse_info(await link.info())
-            await surveyor.survey(link, info, time.monotonic() + 30)
+            session = link.session
+            assert session is not None
+            await lister.list_clients(session, info, link.accepted, time.monotonic() + 30)
 
-        holds = []
-        for _ in range(_RUNS):
-            surveyor._due = 0.0  # noqa: SLF001  each list is due
-            holds.append(await _longest_hold(poll))
+        holds = [await _longest_hold(poll) for _ in range(_RUNS)]
         link.close()
         return median(holds)
 

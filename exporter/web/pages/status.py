@@ -1,14 +1,21 @@
 """The status page: one row per target, worst first, readable in the dark and without scripts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from html import escape
 
 from exporter import NAME, __version__
 from exporter.board import Watch
-from exporter.model import Outage, Reading, Shard, State
+from exporter.model import ListFailure, Outage, Reading, Shard, State
 from exporter.web.pages.holders import HOLDERS_STYLE, render_holders
 
 _WARNING, _CRITICAL = 0.8, 0.9
+_LIST_FAILURES = {
+    ListFailure.TIMEOUT: "the last client list did not arrive within poll.timeout",
+    ListFailure.CUT_OFF: "the server closed the connection while it sent the client list; its "
+    "client-output-buffer-limit may be too small",
+    ListFailure.REFUSED: "the server refuses CLIENT LIST",
+    ListFailure.UNREADABLE: "the last client list could not be read",
+}
 
 _STYLE = """
 :root{color-scheme:light dark;--ok:#1a7f37;--warn:#b35900;--bad:#cf222e;--dim:#6e7781;--line:#8883}
@@ -80,15 +87,27 @@ def _target(watch: Watch) -> str:
 def _state(watch: Watch) -> str:
     tone = {State.OK: "ok", State.UNKNOWN: "dim", State.LOADING: "warn"}.get(watch.state, "bad")
     html = f'<span class="state {tone}">{watch.state}</span>'
+    return "<br>".join([html, *map(_note, _remarks(watch))])
+
+
+def _remarks(watch: Watch) -> Iterator[str]:
+    """Sentences about the state, the connection and the lists of a target."""
     if watch.now is None:
-        return html + "<br>" + _note("not polled yet")
-    if isinstance(watch.now, Outage):
-        return html + "<br>" + _note(watch.now.detail)
-    if watch.state is State.AT_LIMIT:
-        html += "<br>" + _note("the server refuses newcomers; our own connection still answers")
-    if watch.now.denied:
-        html += "<br>" + _note("not allowed or unknown there: " + ", ".join(sorted(watch.now.denied)))
-    return html
+        yield "not polled yet"
+    elif isinstance(watch.now, Outage):
+        yield watch.now.detail
+    else:
+        if watch.state is State.AT_LIMIT:
+            yield "the server refuses newcomers; our own connection still answers"
+        if watch.now.denied:
+            yield "not allowed or unknown there: " + ", ".join(sorted(watch.now.denied))
+    if watch.activity.note:
+        yield watch.activity.note
+    if watch.activity.list_failure is not None:
+        yield _LIST_FAILURES[watch.activity.list_failure]
+    if watch.activity.addresses > 1 and watch.activity.address:
+        count = watch.activity.addresses
+        yield f"connected to {watch.activity.address}, one of {count} addresses of this name"
 
 
 def _slots(reading: Reading | None, live: bool, now: float) -> str:  # noqa: FBT001

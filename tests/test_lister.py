@@ -1,7 +1,6 @@
 """How a real server is asked for its clients: whole lists, batches, and what they cost it."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,12 +9,13 @@ from pathlib import Path
 import pytest
 import redis
 
+from exporter.connection.link import Link
+from exporter.connection.session import Session
 from exporter.demo.servers import Server
-from exporter.link import Link
 from exporter.model import Access, ClientPlan, RedisUrl, ServerInfo, Survey
 from exporter.parse.info import parse_info
-from exporter.survey import Surveyor, _Chooser
-from tests.conftest import StartServer, need
+from exporter.poll.listing.lister import Lister
+from tests.conftest import StartServer
 from tests.crowd import crowd
 from tests.daemon import quick, running_exporter, target
 from tests.servers.kinds import KINDS, OLDEST, ServerKind
@@ -26,22 +26,39 @@ OFTEN = ClientPlan(interval=0.001, server_time_budget=1.0)
 
 
 class Asking:
-    """A surveyor with its link, asked when the test wants."""
+    """A lister with its link, asked when the test wants."""
 
     def __init__(self, server: Server, plan: ClientPlan = OFTEN) -> None:
         self.link = Link(Access(RedisUrl("127.0.0.1", server.port)))
-        self.surveyor = Surveyor(plan)
+        self.lister = Lister(plan)
         self.told: Callable[[ServerInfo], ServerInfo] = lambda info: info
+
+    async def info(self) -> ServerInfo:
+        """Ask INFO, and say who we are where that is new."""
+        info = parse_info(await self.link.info())
+        await self.session.introduce(info.version)
+        return info
+
+    @property
+    def session(self) -> Session:
+        session = self.link.session
+        assert session is not None
+        return session
 
     async def ask(self) -> Survey:
         """Poll as the poller does; the list is due each time."""
-        info = parse_info(await self.link.info())
-        if not self.link.introduced:
-            await self.link.introduce(info.version)
+        info = await self.info()
         await asyncio.sleep(0.002)
-        assert self.surveyor.is_due(self.link)
-        survey = await self.surveyor.survey(self.link, self.told(info), time.monotonic() + 10)
+        assert self.lister.is_due(self.session, info, None)
+        return await self.list_now(info)
+
+    async def list_now(self, info: ServerInfo) -> Survey:
+        """List without asking whether it is due."""
+        told, link = self.told(info), self.link
+        deadline = time.monotonic() + 10
+        survey = await self.lister.list_clients(self.session, told, link.accepted, deadline)
         assert survey is not None
+        assert self.lister.failure is None
         return survey
 
 
@@ -153,7 +170,7 @@ def test_valkey_leaves_us_out_by_itself_where_we_may_not_ask_for_our_id(
         asking = Asking(server)
         asking.link = Link(Access(RedisUrl(path=str(path)), "exporter", "secret"))
         assert (await asking.ask()).groups.hosts == {"127.0.0.1": 1}
-        assert "client|id" in asking.link.denied
+        assert "client|id" in asking.session.denied
         asking.link.close()
 
     asyncio.run(use())
@@ -197,7 +214,7 @@ def test_a_list_that_costs_more_than_the_budget_stretches_the_interval(
             # The first is dear by our clock alone, so that the second is asked of the server's own account.
             eventually(lambda: told("client_list_stretch_ratio") > 1, 15)
             stretch, cost = told("client_list_stretch_ratio"), told("client_list_server_seconds")
-            assert stretch == pytest.approx(cost / 0.000001)
+            assert stretch == pytest.approx(min(cost / 0.000001, 600))
             assert stretch > 10
             polls = told("polls_total")
             eventually(lambda: told("polls_total") > polls + 3, 15)
@@ -212,12 +229,11 @@ def test_one_list_behind_another_clients_slow_command_stretches_nothing(
     async def use() -> None:
         asking = Asking(server, ClientPlan(interval=0.001, server_time_budget=0.5))
         await asking.ask()
-        info = parse_info(await asking.link.info())
+        info = await asking.info()
         slow = asyncio.create_task(asyncio.to_thread(talk(server).execute_command, "DEBUG", "SLEEP", "0.3"))
         await asyncio.sleep(0.1)
-        survey = await asking.surveyor.survey(asking.link, info, time.monotonic() + 10)
+        survey = await asking.list_now(info)
         await slow
-        assert survey is not None
         assert survey.cost.total > 0.1
         assert survey.cost.stretch == 1
         assert (await asking.ask()).cost.total < 0.1
@@ -236,7 +252,7 @@ def test_where_batches_are_not_done_in_time_a_whole_list_is_taken_at_once(
         with crowd(server.port) as clients:
             clients.join(MANY)
             await asking.ask()
-            monkeypatch.setattr("exporter.survey._TIME_FOR_BATCHES", -1)
+            monkeypatch.setattr("exporter.poll.listing.lister._TIME_FOR_BATCHES", -1)
             for _ in range(2):
                 late = await asking.ask()
                 assert (late.groups.total, late.cost.commands) == (MANY, 1)
@@ -245,57 +261,3 @@ def test_where_batches_are_not_done_in_time_a_whole_list_is_taken_at_once(
         asking.link.close()
 
     asyncio.run(use())
-
-
-def test_batches_that_are_dear_because_clients_have_come_are_not_given_up() -> None:
-    chooser = _Chooser()
-    for count in range(1200, 9000, 900):
-        numbers = {b"total_connections_received": b"%d" % count, b"connected_clients": b"%d" % count}
-        info = ServerInfo(numbers, {"redis_version": "7.0.15"})
-        assert count == 1200 or chooser.prefers_batches(info, count)
-        ids = [b"%d" % each for each in range(count)]
-        chooser.learn(info, ids, 0.000001 * count, count, whole=count == 1200)
-
-
-def test_a_server_that_never_answers_the_list_is_asked_ever_more_rarely_and_for_ever(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async def cut_by_the_deadline(*_: object) -> None:
-        raise TimeoutError
-
-    async def use(interval: float, longest: float) -> None:
-        surveyor, link = Surveyor(ClientPlan(interval=interval)), Link(Access(RedisUrl("127.0.0.1", 1)))
-        monkeypatch.setattr(surveyor, "_take_at_all", cut_by_the_deadline)
-        for _ in range(600):
-            with contextlib.suppress(TimeoutError):
-                await surveyor.survey(link, ServerInfo({}, {}), until=0)
-        wait = surveyor._due - time.monotonic()  # noqa: SLF001  nobody waits for ten minutes here
-        assert wait == pytest.approx(longest, abs=5)
-
-    asyncio.run(use(15.0, 600.0))
-    asyncio.run(use(3600.0, 3600.0))
-
-
-def test_io_threads_make_batches_dear_and_the_exporter_goes_back_to_whole_lists(
-    start_server: StartServer,
-) -> None:
-    kind = next(kind for kind in KINDS if kind.name == "debian13-redis")
-    need(kind.present, "Redis 8 is not there")
-    server = start_server("--io-threads", "2", kind=kind)
-
-    async def use() -> list[Survey]:
-        asking = Asking(server)
-        with crowd(server.port) as clients:
-            clients.join(MANY)
-            taken = [await asking.ask() for _ in range(5)]
-        asking.link.close()
-        return taken
-
-    taken = asyncio.run(use())
-    costs = ", ".join(f"{survey.cost.commands} in {survey.cost.total * 1000:.1f} ms" for survey in taken)
-    print(
-        f"\nmeasured: {MANY} clients of Redis 8 with 2 I/O threads: commands and their server time: {costs}"
-    )
-    assert {survey.groups.total for survey in taken} == {MANY}
-    dear = all(each.cost.total > 2 * taken[0].cost.total for each in taken[1:3])
-    assert (taken[3].cost.commands == 1) == dear

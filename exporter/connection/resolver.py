@@ -1,4 +1,4 @@
-"""Name resolution: at most one lookup under way for each link, whatever the DNS server does.
+"""Name resolution: at most one lookup under way for each resolver, whatever the DNS server does.
 
 A poll that gives up leaves its lookup running, and the next one finds it still running, or done.
 """
@@ -21,6 +21,7 @@ class Resolver:
     """Resolves one host name; an address, or the empty host of a unix socket, is returned as it is."""
 
     def __init__(self, host: str) -> None:
+        self.looks_up = not _needs_no_lookup(host)
         self._host = host
         self._lookup: asyncio.Future[tuple[str, ...]] | None = None
 
@@ -31,7 +32,7 @@ class Resolver:
             socket.gaierror: the name does not resolve.
 
         """
-        if _needs_no_lookup(self._host):
+        if not self.looks_up:
             return (self._host,)
         if self._lookup is None:
             self._lookup = aside(self._look_up, f"resolve {self._host}")

@@ -12,6 +12,7 @@ from exporter.parse import GarbageError
 
 _CLOSED = {
     State.UNREACHABLE: "the connection was accepted and closed without an answer",
+    State.TLS: "closed in the TLS handshake; Redis also does so at maxclients",
     State.AT_LIMIT: "closed in the TLS handshake without a word: Redis does so at maxclients "
     "(a proxy without a backend looks the same)",
 }

@@ -1,0 +1,129 @@
+"""Opens sockets with redis-py, which knows TCP, TLS and unix sockets, and the only file that knows it.
+
+Its handshake, parsers and retries are bypassed: by default they cost eleven refused connections and four
+seconds for one PING at maxclients. What is used of it is pinned by tests/test_connect.py.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from redis.asyncio.connection import AbstractConnection, UnixDomainSocketConnection
+from redis.asyncio.connection import Connection as TcpConnection
+
+from exporter.connection.wire import Connection
+from exporter.model import Access
+
+_MOST_ADDRESSES = 8  # tried at once at the most, whatever a name server says
+_STAGGER_SECONDS = 1.0  # a far server gets that long before the next address is tried beside it
+# A dead host is told within two minutes, also while it owes a reply (TCP_USER_TIMEOUT, milliseconds).
+_KEEPALIVE = {
+    getattr(socket, name): value
+    for name, value in (
+        ("TCP_KEEPIDLE", 30),
+        ("TCP_KEEPINTVL", 15),
+        ("TCP_KEEPCNT", 6),
+        ("TCP_USER_TIMEOUT", 120_000),
+    )
+    if hasattr(socket, name)
+}
+
+
+class _NoParser:
+    """What redis-py wants as its parser; nothing is read with it."""
+
+    def __init__(self, socket_read_size: int) -> None: ...
+
+    def on_connect(self, connection: object) -> None: ...
+
+    def on_disconnect(self) -> None: ...
+
+
+class _TlsConnection(TcpConnection):
+    """redis-py's own TLS connection cannot set a server name, and reads the system's CAs at each connect."""
+
+    def __init__(self, *, context: ssl.SSLContext, server_name: str, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(**options)
+        self._tls = {"ssl": context, "server_hostname": server_name}
+
+    def _connection_arguments(self) -> dict[str, Any]:
+        return {**super()._connection_arguments(), **self._tls}
+
+
+async def connect(access: Access, address: str, context: ssl.SSLContext | None) -> Connection:
+    """Connect to one address, with TLS where there is a context. Nothing is sent, nothing tried twice.
+
+    Raises:
+        RedisError, OSError: it did not succeed; redis-py wraps the telling error in one of its own.
+
+    """
+    opened = _unconnected(access, address, context)
+    await opened.connect()  # type: ignore[no-untyped-call]
+    reader, writer = opened._reader, opened._writer  # noqa: SLF001  pinned by a test
+    if reader is None or writer is None:
+        raise ConnectionResetError("not connected")
+    connection = Connection(writer.transport, release=opened._close)  # type: ignore[arg-type]  # noqa: SLF001
+    reader.feed_eof()  # no more comes this way: reading what has come cannot wait
+    connection.take_over(await reader.read())
+    return connection
+
+
+def _unconnected(access: Access, address: str, context: ssl.SSLContext | None) -> AbstractConnection:
+    options: dict[str, Any] = {
+        "protocol": 2,
+        "parser_class": _NoParser,
+        "driver_info": None,
+        "socket_timeout": None,  # whoever calls has a deadline
+        "socket_connect_timeout": None,
+    }
+    url = access.url
+    if url.path:
+        return UnixDomainSocketConnection(path=url.path, **options)
+    options |= {"host": address, "port": url.port, "socket_keepalive_options": _KEEPALIVE}
+    if context is None:
+        return TcpConnection(**options)
+    return _TlsConnection(context=context, server_name=access.tls.server_name or url.host, **options)
+
+
+async def race(
+    addresses: Sequence[str],
+    attempt: Callable[[str], Awaitable[Connection]],
+    stagger: float = _STAGGER_SECONDS,
+) -> Connection:
+    """Try addresses in turn, each `stagger` seconds after the last or as soon as all before have failed.
+
+    The first that succeeds wins, the others are given up.
+
+    Raises:
+        Exception: of the last attempt that failed, when all have.
+
+    """
+    waiting = list(addresses[:_MOST_ADDRESSES])
+    running: set[asyncio.Future[Connection]] = set()
+    failure: BaseException = OSError("no address")
+    try:
+        while waiting or running:
+            if waiting:
+                running.add(asyncio.ensure_future(attempt(waiting.pop(0))))
+            done, _ = await asyncio.wait(
+                running, timeout=stagger if waiting else None, return_when=asyncio.FIRST_COMPLETED
+            )
+            for each in done:
+                running.discard(each)
+                error = each.exception()
+                if error is None:
+                    return each.result()
+                failure = error
+        raise failure
+    finally:
+        for each in running:
+            each.cancel()
+            each.add_done_callback(_discard)
+
+
+def _discard(attempt: "asyncio.Future[Connection]") -> None:
+    """Close what an attempt has reached although nobody waits for it any more."""
+    if not attempt.cancelled() and attempt.exception() is None:
+        attempt.result().close()

@@ -1,0 +1,145 @@
+"""Opens a connection that is ready to be used: connected, authenticated, introduced, and asked for INFO."""
+
+import asyncio
+import contextlib
+import ssl
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from exporter import NAME
+from exporter.aside import aside
+from exporter.connection.connect import connect, race
+from exporter.connection.errors import LinkError, as_link_errors
+from exporter.connection.resolver import Resolver
+from exporter.connection.resp import ErrorReply, Reply
+from exporter.connection.secrets import SecretError, read_secret
+from exporter.connection.tls import TlsFileError, file_ages, tls_context
+from exporter.connection.wire import Command, Connection
+from exporter.model import Access, State
+from exporter.parse.errors import PASSING, read_error
+
+INFO: Command = (b"INFO",)
+# What every version knows of saying who we are; the names are those that ACL rules give the commands.
+GREETING: Mapping[str, Command] = {
+    "client|setname": (b"CLIENT", b"SETNAME", NAME.encode()),
+    "client|id": (b"CLIENT", b"ID"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long an opening may take (seconds): in all, and for the first round trip once it is connected.
+
+    `closed_in_handshake` is what it means that a server hangs up in the TLS handshake.
+    """
+
+    connect: float
+    reply: float | None
+    closed_in_handshake: State
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What the files and the settings of an access hold at one moment."""
+
+    secret: str | None
+    context: ssl.SSLContext | None
+    ages: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A connection, and what was answered in its first round trip; `at` is when (monotonic)."""
+
+    connection: Connection
+    access: Access
+    credentials: Credentials
+    addresses: tuple[str, ...]
+    info: Reply
+    greeting: Mapping[str, Reply]
+    at: float
+
+
+async def read_credentials(access: Access) -> Credentials:
+    """Read password and certificates, in a thread: a file can lie on a disk that does not answer.
+
+    Raises:
+        LinkError: a file cannot be used.
+
+    """
+
+    def read() -> Credentials:
+        context = tls_context(access.tls) if access.url.tls else None
+        return Credentials(read_secret(access), context, file_ages(access.tls))
+
+    try:
+        return await aside(read, f"files of {access.url}")
+    except SecretError as error:
+        raise LinkError(State.AUTH, str(error)) from error
+    except TlsFileError as error:
+        raise LinkError(State.TLS, str(error)) from error
+
+
+def auth_command(access: Access, secret: str) -> Command:
+    """Authenticate; without a user as servers before Redis 6 want it."""
+    who = (access.username.encode(),) if access.username is not None else ()
+    return (b"AUTH", *who, secret.encode())
+
+
+async def open_connection(access: Access, resolver: Resolver, patience: Patience) -> Opened:
+    """Connect; AUTH, INFO and the greeting take one round trip together.
+
+    Raises:
+        LinkError: it did not succeed, or not in time.
+
+    """
+    connection: Connection | None = None
+    try:
+        async with asyncio.timeout(patience.connect):
+            credentials = await read_credentials(access)
+            with as_link_errors(closed=patience.closed_in_handshake if access.url.tls else State.UNREACHABLE):
+                addresses = await resolver.addresses()
+                connection = await race(addresses, partial(connect, access, context=credentials.context))
+            async with asyncio.timeout(patience.reply):
+                info, greeting = await _first_round_trip(connection, access, credentials.secret)
+    except BaseException as error:
+        if connection is not None:
+            connection.close()
+        if isinstance(error, TimeoutError):
+            raise _too_late(access, patience, connected=connection is not None) from None
+        raise
+    return Opened(connection, access, credentials, addresses, info, greeting, time.monotonic())
+
+
+def _too_late(access: Access, patience: Patience, *, connected: bool) -> LinkError:
+    if connected and patience.reply is not None:
+        return LinkError(State.TIMEOUT, f"connected, but no answer within {patience.reply:g} s")
+    hint = "; if the port does not speak TLS, write redis://" if access.url.tls else ""
+    return LinkError(State.TIMEOUT, f"no connection within {patience.connect:g} s{hint}")
+
+
+async def _first_round_trip(
+    connection: Connection, access: Access, secret: str | None
+) -> tuple[Reply, Mapping[str, Reply]]:
+    """Ask all at once, and stop reading where an answer says that no more will come."""
+    auth = [auth_command(access, secret)] if secret is not None else []
+    expected = deque(connection.send(*auth, INFO, *GREETING.values()))
+    greeting: dict[str, Reply] = {}
+    with as_link_errors(closed=State.UNREACHABLE):
+        if auth:
+            refusal = await connection.receive(expected.popleft())
+            if isinstance(refusal, ErrorReply):
+                raise LinkError(*read_error(refusal.text, "AUTH", secret))
+        info = await connection.receive(expected.popleft())
+        if isinstance(info, ErrorReply):
+            state, detail = read_error(info.text, "INFO", secret)
+            if state not in PASSING:
+                raise LinkError(state, detail)
+        # A server that hangs up after INFO has told what matters; its end is found at the next command.
+        with contextlib.suppress(OSError, EOFError):
+            for name, each in zip(GREETING, expected, strict=True):
+                greeting[name] = await connection.receive(each)
+    return info, greeting
