@@ -119,7 +119,7 @@ def test_service_discovery_lists_the_targets_as_prometheus_reads_it(daemon: Daem
 def test_the_config_page_shows_the_settings_without_secrets(daemon: Daemon) -> None:
     text = daemon.ask("/config").text
     tree = yaml.safe_load(text)
-    pace = {"interval": "1s", "timeout": "900ms", "connect_timeout": "10s", "keep_waiting": "60s"}
+    pace = {"interval": "1s", "timeout": "900ms", "connect_timeout": "10s", "keep_waiting": "1m"}
     assert tree["poll"] == pace
     assert tree["targets"][1]["password"] == "**********"
     assert "unneeded-but-secret" not in text

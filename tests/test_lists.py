@@ -92,7 +92,11 @@ def test_a_list_that_is_cut_is_counted_told_once_and_seldom_tried_again(
 def _lose_the_slot_once(daemon: Daemon, full: Packed) -> None:
     """Let a full server cut a list and others take the slot, then let the exporter in again."""
     full.fill()
-    eventually(lambda: full.hungry.fed or daemon.scrape().get(LIST_FAILURES, "full", reason="cut_off"))
+    eventually(lambda: daemon.scrape().get(LIST_FAILURES, "full", reason="cut_off"))
+    polls = daemon.scrape().get(POLLS, "full") or 0
+    eventually(
+        lambda: (daemon.scrape().get(POLLS, "full") or 0) > polls
+    )  # what was read before the cut is gone
     full.crowd.leave(2)  # two are hungry, one of whom may have got the slot
     eventually(lambda: len(full.hungry.fed) == 2 or daemon.scrape().get("redis_up", "full") == 1)
     eventually(lambda: daemon.scrape().get("redis_up", "full") == 1)

@@ -91,6 +91,11 @@ class Link:
         if self.session is not None:
             self.session.ask_rights_again()
 
+    def reopen(self) -> None:
+        """Connect at once where there is no connection, because a slot that is free now will not stay so."""
+        if self.session is None and self._opening is None and self._replacement is None:
+            self._opening = self._begin_opening()
+
     def close(self) -> None:
         """Drop everything now, without waiting for the other side."""
         self.drop()
@@ -146,7 +151,9 @@ class Link:
         if need is None:
             return await session.info()
         if isinstance(need, Replace):
-            self._replacement = _Replacement(need.because, elsewhere=False, opening=self._begin_opening())
+            self._replacement = _Replacement(
+                need.because, elsewhere=False, opening=self._begin_opening(second=True)
+            )
             return await session.info()
         reply, refusal = await session.info_as(outside.access, need.credentials)
         if refusal:
@@ -176,12 +183,13 @@ class Link:
         self._opening, self._last_failure = None, error.detail
         self.refused += error.state is State.AT_LIMIT
 
-    def _begin_opening(self) -> "asyncio.Task[Opened]":
+    def _begin_opening(self, *, second: bool = False) -> "asyncio.Task[Opened]":
         self.connects += 1
         pace = self.pace
         patience = Patience(
             pace.connect_timeout,
-            None if self.near_limit else pace.timeout,  # a slot that was given is worth waiting for
+            # A slot that was given is worth waiting for, and a second connection is in nobody's way.
+            None if self.near_limit or second else pace.timeout,
             State.AT_LIMIT if self.near_limit else State.TLS,
         )
         return asyncio.ensure_future(open_connection(self._outside.access, self._outside.resolver, patience))
@@ -208,7 +216,9 @@ class Link:
             session.opened = replace(session.opened, access=replace(used, url=url))
             outside.opened(addresses)
         else:
-            self._replacement = _Replacement("address", elsewhere=True, opening=self._begin_opening())
+            self._replacement = _Replacement(
+                "address", elsewhere=True, opening=self._begin_opening(second=True)
+            )
 
     async def _take_replacement(self) -> None:
         """Use the second connection once it has answered.

@@ -36,6 +36,7 @@ class Wire(asyncio.Protocol):
         self.size = 0
         self.heard = time.monotonic()
         self.lost: Exception | None = None
+        self.lost_at = math.inf
 
     def data_received(self, data: bytes) -> None:
         """Keep what has come."""
@@ -77,7 +78,7 @@ class Wire(asyncio.Protocol):
 
     def _lose(self, error: Exception) -> None:
         if self.lost is None:
-            self.lost = error
+            self.lost, self.lost_at = error, time.monotonic()
         self._wake()
 
     def _wake(self) -> None:
@@ -128,6 +129,11 @@ class Connection:
         if self._wire.lost is None and self._transport.is_closing():
             return EOFError("the connection is closed")
         return self._wire.lost or self._unasked()
+
+    @property
+    def lost_at(self) -> float:
+        """When the other side ended the connection (monotonic); infinite while it has not."""
+        return self._wire.lost_at
 
     def silent_for(self, now: float) -> float:
         """Seconds for which a reply is owed and no byte came; 0 when none is owed."""

@@ -57,6 +57,7 @@ async def poll_once(
         left = started + timeout - time.monotonic()
         if left > timeout / 2 and lister.is_due(session, info, slots.utilization):
             await lister.list_clients(session, info, link.accepted, started + timeout)
+            link.reopen()
     denied = session.denied if session is not None else frozenset()
     clients = lister.newest() if lister is not None else None
     return Reading(at, time.monotonic() - started, info, slots, denied, clients)

@@ -21,6 +21,7 @@ LIST_COMMAND = "client|list"
 _FIRST_THAT_SKIPS_US = (8, 1)  # of Valkey: the one filter that helps where all clients are wanted
 _TIME_FOR_BATCHES = 0.75  # of what is left; the rest is kept for one whole list
 _INTERVALS_SHOWN = 2.0  # for which a list may be shown
+_CUT_SECONDS = 0.5  # after a list: who is cut for its length is cut within one turn of the server's cron
 _UNREADABLE = 0.5  # a reply of which more rows than this share cannot be read is no list
 
 
@@ -58,6 +59,8 @@ class Lister:
         self._session: Session | None = None
         self._run_id = ""
         self._accepted = 0
+        # The session of the last list, its end, and the schedule before; until it is known to have survived.
+        self._listed: tuple[Session, float, ListSchedule] | None = None
         self.failure: ListFailure | None = None
         self.failures: Mapping[ListFailure, int] = {}
 
@@ -72,6 +75,7 @@ class Lister:
 
     def is_due(self, session: Session, info: ServerInfo, utilization: float | None) -> bool:
         """Whether to list now. Another server than the last one is listed at once."""
+        self._see_what_the_last_list_did(session)
         run_id = info.texts.get("run_id", "")
         if run_id != self._run_id:
             self._run_id, self._newest = run_id, None
@@ -81,6 +85,17 @@ class Lister:
             and LIST_COMMAND not in session.denied
             and self._schedule.is_due(time.monotonic(), utilization)
         )
+
+    def _see_what_the_last_list_did(self, session: Session) -> None:
+        """A server may send a whole list, and end the connection for its length all the same."""
+        if self._listed is None:
+            return
+        (listed, ended, before), self._listed = self._listed, None
+        if session is not listed and listed.opened.connection.lost_at - ended < _CUT_SECONDS:
+            self._schedule = before.after_break(time.monotonic())
+            self._note(ListFailure.CUT_OFF)
+        else:
+            self.failure = None
 
     async def list_clients(
         self, session: Session, info: ServerInfo, accepted: int, deadline: float
@@ -105,7 +120,11 @@ class Lister:
             self._schedule = self._schedule.after_break(now, spent)
             self._note(ListFailure.CUT_OFF if error.closed else ListFailure.UNREADABLE)
         else:
-            return await self._use(take, info, accepted, now)
+            ended, before = time.monotonic(), self._schedule
+            survey = await self._use(take, info, accepted, now)
+            if survey is not None:
+                self._newest, self._listed = survey, (session, ended, before)
+            return survey
         return None
 
     def _note(self, failure: ListFailure) -> None:
@@ -120,9 +139,7 @@ class Lister:
             self._schedule = self._schedule.after_timeout(now, sum(take.costs))
             self._note(ListFailure.UNREADABLE)
         else:
-            self.failure = None
-            self._newest = await self._work_in(take, info, accepted, now)
-            return self._newest
+            return await self._work_in(take, info, accepted, now)
         return None
 
     async def _take(
