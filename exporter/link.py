@@ -22,7 +22,7 @@ from redis.asyncio.connection import AbstractConnection, Connection, UnixDomainS
 from redis.exceptions import RedisError, ResponseError
 
 from exporter import NAME, __version__
-from exporter.analyse.failures import explain_failure
+from exporter.connection.failures import explain_failure
 from exporter.model import Access, State
 from exporter.parse import GarbageError
 from exporter.parse.errors import PASSING, is_denial, read_error
