@@ -23,6 +23,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from exporter import NAME, __version__
 from exporter.connection.failures import explain_failure
+from exporter.connection.secrets import SecretError, read_secret
 from exporter.model import Access, State
 from exporter.parse import GarbageError
 from exporter.parse.errors import PASSING, is_denial, read_error
@@ -198,13 +199,10 @@ def _new_connection(access: Access, address: str) -> AbstractConnection:
 
 def _password(access: Access) -> str | None:
     """Read the password anew, so that a rotated file counts from the next connect on."""
-    if access.password_file is None:
-        return access.password
     try:
-        return access.password_file.read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise LinkError(State.AUTH, f"password_file cannot be read: {reason}") from None
+        return read_secret(access)
+    except SecretError as error:
+        raise LinkError(State.AUTH, error.detail) from None
 
 
 class Link:
