@@ -13,9 +13,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection, Connection, UnixDomainSocketConnection
@@ -24,6 +22,7 @@ from redis.exceptions import RedisError, ResponseError
 from exporter import NAME, __version__
 from exporter.connection.failures import explain_failure
 from exporter.connection.secrets import SecretError, read_secret
+from exporter.connection.tls import TlsFileError, tls_context
 from exporter.model import Access, State
 from exporter.parse import GarbageError
 from exporter.parse.errors import PASSING, is_denial, read_error
@@ -152,27 +151,6 @@ def _pack(words: Sequence[bytes]) -> bytes:
     return b"".join(parts)
 
 
-def _file_age(path: Path | None) -> int:
-    return path.stat().st_mtime_ns if path is not None else 0
-
-
-@lru_cache(maxsize=64)
-def _tls_context(
-    files: tuple[Path | None, ...],
-    _ages: tuple[int, ...],
-    insecure_skip_verify: bool,  # noqa: FBT001  keywords would make other keys of the cache
-) -> ssl.SSLContext:
-    """Build a context, anew only when one of its files has changed: loading CAs takes milliseconds."""
-    ca_file, cert_file, key_file = files
-    context = ssl.create_default_context(cafile=ca_file)
-    if cert_file is not None:
-        context.load_cert_chain(cert_file, key_file, password=lambda: "")  # never ask at a terminal
-    if insecure_skip_verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
 def _new_connection(access: Access, address: str) -> AbstractConnection:
     """Make a redis-py connection to one address; connecting, it sends nothing and retries nothing."""
     options: dict[str, Any] = {
@@ -189,11 +167,9 @@ def _new_connection(access: Access, address: str) -> AbstractConnection:
     if not url.tls:
         return Connection(**options)
     try:
-        files = (tls.ca_file, tls.cert_file, tls.key_file)
-        context = _tls_context(files, tuple(map(_file_age, files)), tls.insecure_skip_verify)
-    except OSError as error:  # ssl.SSLError is one too
-        reason = error.strerror or "not PEM"
-        raise LinkError(State.TLS, f"a TLS file cannot be used: {error.filename or reason}") from error
+        context = tls_context(tls)
+    except TlsFileError as error:
+        raise LinkError(State.TLS, error.detail) from None
     return _TlsConnection(context=context, server_name=tls.server_name or url.host, **options)
 
 

@@ -4,7 +4,7 @@ import codecs
 
 _MOST = 400
 # A BOM of UTF-32 in this order begins with that of UTF-16.
-_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def decode_text(content: bytes) -> str:
@@ -14,7 +14,7 @@ def decode_text(content: bytes) -> str:
         ValueError: it is something else; the text continues a sentence that begins with the file's name.
 
     """
-    if content.startswith(_UTF16):
+    if content.startswith(UTF16):
         raise ValueError("is UTF-16 text: save it as UTF-8")
     try:
         return content.decode("utf-8-sig")
