@@ -1,11 +1,13 @@
 """Settings from every source, and every fault at once with its path and what to write instead."""
 
+import json
 import os
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -130,6 +132,25 @@ def test_variables_that_mean_nothing_are_refused_but_those_of_kubernetes_service
 def test_a_password_that_is_not_text_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXPORTER_AUTH__PASSWORD", os.fsdecode(b"p\xff"))
     with pytest.raises(ConfigError, match="EXPORTER_AUTH__PASSWORD: not UTF-8: write it to a file"):
+        load(Sources(urls=("redis://a",)))
+
+
+@pytest.mark.parametrize("written", ["hunter2\n", "hunter2\r\n", "\ufeffhunter2\n"])
+def test_what_a_shell_or_an_editor_adds_to_a_secret_is_no_part_of_it(
+    written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = [{"url": "redis://a", "password": written}]
+    text = yaml.safe_dump({"targets": target, "auth": {"password": written}})
+    of_the_file = plain_config(_load(text, tmp_path)).targets
+    monkeypatch.setenv("EXPORTER_AUTH__PASSWORD", written)
+    monkeypatch.setenv("EXPORTER_TARGETS", json.dumps([*target, {"url": "redis://b"}]))
+    of_variables = plain_config(load(Sources())).targets
+    assert [each.access.password for each in (*of_the_file, *of_variables)] == ["hunter2"] * 3
+
+
+def test_a_variable_that_holds_only_a_line_end_is_an_empty_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXPORTER_AUTH__PASSWORD", "\n")
+    with pytest.raises(ConfigError, match="EXPORTER_AUTH__PASSWORD: is empty: write a value or leave"):
         load(Sources(urls=("redis://a",)))
 
 
@@ -283,6 +304,16 @@ def test_a_file_that_is_not_there_or_not_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"a: \xff")
     with pytest.raises(ConfigError, match=r"latin\.yaml: is not UTF-8"):
         load(Sources(tmp_path / "latin.yaml"))
+    for encoding in ("utf-16-le", "utf-16-be"):
+        (tmp_path / "wide.yaml").write_bytes("\ufefftargets: [{url: redis://a}]".encode(encoding))
+        with pytest.raises(ConfigError, match=r"wide\.yaml: is UTF-16 text: save it as UTF-8"):
+            load(Sources(tmp_path / "wide.yaml"))
+
+
+def test_the_mark_and_the_line_ends_of_a_windows_editor_are_no_fault(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_bytes(b"\xef\xbb\xbfpoll: {interval: 7s}\r\ntargets:\r\n- url: redis://a\r\n")
+    settings = load(Sources(tmp_path / "x.yaml"))
+    assert (settings.poll.interval, settings.targets[0].name) == (7.0, "a:6379")
 
 
 def test_an_empty_section_is_its_defaults(tmp_path: Path) -> None:
@@ -337,12 +368,102 @@ def test_a_written_duration_is_read_back(milliseconds: int) -> None:
         ("rediss://10.0.0.1:6380/0", RedisUrl("10.0.0.1", 6380, tls=True, scheme="rediss")),
         ("redis://[::1]:1", RedisUrl("::1", 1)),
         ("redis://[fe80::1%eth0]", RedisUrl("fe80::1%eth0", 6379)),
+        ("redis://[::ffff:10.0.0.1]:1", RedisUrl("::ffff:10.0.0.1", 1)),
+        ("REDIS://h", RedisUrl("h", 6379)),
+        ("RedisS://h:1", RedisUrl("h", 1, tls=True, scheme="rediss")),
+        (" redis://h:1\n", RedisUrl("h", 1)),
+        ("unix:///run/a, b.sock", RedisUrl(path="/run/a, b.sock", scheme="unix")),
         ("unix:///run/a%20b/r.sock", RedisUrl(path="/run/a b/r.sock", scheme="unix")),
     ],
 )
 def test_urls_of_every_scheme_are_read_and_written_back(url: str, expected: RedisUrl) -> None:
     assert parse_redis_url(url) == expected
     assert parse_redis_url(str(expected)) == expected
+
+
+_EACH_ONE = "write each as a target of its own: redis://host:6379"
+_ONE_EACH = f"several addresses, or a space, in one URL: {_EACH_ONE}"
+_NO_SCHEME = (
+    "the scheme, or the // behind it, is missing: write redis://host:6379, rediss://host:6379 for TLS"
+)
+_NO_SENTINEL = f"servers are not looked up at a Sentinel: {_EACH_ONE}"
+_NO_CLUSTER = f"the nodes of a cluster are not looked up: {_EACH_ONE}"
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("redis://::1:6379", "put the address in brackets: redis://[::1]:6379"),
+        ("rediss://2001:DB8::5", "put the address in brackets: rediss://[2001:DB8::5]:6379"),
+        ("valkey://1:2:3:4:5:6:7:8/0", "put the address in brackets: valkey://[1:2:3:4:5:6:7:8]:6379"),
+        ("redis://1:2:3:4:5:6:7:8:6380", "put the address in brackets: redis://[1:2:3:4:5:6:7:8]:6380"),
+        ("redis://fe80::1%eth0:6379", "put the address in brackets: redis://[::1]:6379"),
+        ("redis://[::1]6379", "not a host"),
+        ("redis://[10.0.0.1]:6379", "not an IPv6 address"),
+        ("redis://[1:2]:6379", "not an IPv6 address"),
+        (
+            "redis://h:6379:6380",
+            "not a port: write a number up to 65535, as in redis://host:6379",
+        ),
+        ("redis://a:6379,b:6379", _ONE_EACH),
+        ("redis://a,b", _ONE_EACH),
+        ("redis://a,redis://b", _ONE_EACH),
+        ("redis://a:6379 redis://b:6379", _ONE_EACH),
+        ("redis://a:6379\nredis://b:6379", _ONE_EACH),
+        ("redis://a;b", _ONE_EACH),
+        ("a:6379,b:6379", _ONE_EACH),
+        ("10.0.0.1:6379", _NO_SCHEME),
+        ("redis:6379", _NO_SCHEME),
+        ("redis:/h:6379", _NO_SCHEME),
+        ("h", _NO_SCHEME),
+        ("", _NO_SCHEME),
+        ("/run/redis.sock", "write unix:///path/to/redis.sock"),
+        ("unix:/run/redis.sock", "write unix:///path/to/redis.sock"),
+        ("redis+socket:///run/redis.sock", "write unix:///path/to/redis.sock"),
+        ("redis-socket:///run/redis.sock", "write unix:///path/to/redis.sock"),
+        ("redis:///run/redis.sock", "write unix:///path/to/redis.sock"),
+        ("redis+sentinel://h:26379/mymaster/0", _NO_SENTINEL),
+        ("sentinel://h:26379/mymaster", _NO_SENTINEL),
+        ("rediss-sentinel://h,i/mymaster", _NO_SENTINEL),
+        ("redis-cluster://h:6379", _NO_CLUSTER),
+        ("REDIS+CLUSTER://h:6379,i:6379", _NO_CLUSTER),
+        ("redis+tls://h", "write rediss://host:6379 for TLS"),
+        ("redis-ssl://h", "write rediss://host:6379 for TLS"),
+        ("tls://h", "write rediss://host:6379 for TLS"),
+        ("tcp://h:6379", "write redis://host:6379"),
+        ("http://h", "not a URL of a Redis server: write redis://host:6379"),
+        ("redis://h:0", "not a port of a server: write redis://host:6379"),
+        (
+            "redis://h:99999",
+            "not a port: write a number up to 65535, as in redis://host:6379",
+        ),
+        ("redis://u:p@a:6379,u:p@b:6379", "a URL carries no credentials here"),
+        ("redis+sentinel://:p@h/mymaster", "a URL carries no credentials here"),
+    ],
+)
+def test_a_url_of_another_dialect_is_answered_with_ours(url: str, fault: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(fault)):
+        parse_redis_url(url)
+
+
+@pytest.mark.parametrize(
+    ("address", "fault"),
+    [
+        ("::1:10051", "put the address in brackets: [::1]:10051"),
+        (":::10051", "put the address in brackets: [::]:10051"),
+        ("::1", "put the address in brackets: [::1]:10051"),
+        (":0x1", "not a port: write a number up to 65535, as in host:10051"),
+        ("http://h:10051", "not a port: write a number up to 65535, as in host:10051"),
+    ],
+)
+def test_an_address_to_listen_on_of_another_dialect_is_answered_with_ours(address: str, fault: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(fault)):
+        parse_listen_address(address)
+
+
+def test_several_urls_in_one_argument_are_refused_as_on_the_command_line() -> None:
+    with pytest.raises(ConfigError, match=f"^URL 1 on the command line: {re.escape(_ONE_EACH)}"):
+        load(Sources(urls=("redis://a redis://b",)))
 
 
 @given(st.text(max_size=60))

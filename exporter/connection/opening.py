@@ -78,9 +78,9 @@ async def read_credentials(access: Access) -> Credentials:
     try:
         return await aside(read, f"files of {access.url}")
     except SecretError as error:
-        raise LinkError(State.AUTH, str(error)) from error
+        raise LinkError(State.AUTH, error.detail) from error
     except TlsFileError as error:
-        raise LinkError(State.TLS, str(error)) from error
+        raise LinkError(State.TLS, error.detail) from error
 
 
 def auth_command(access: Access, secret: str) -> Command:

@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from exporter.text import decode_text
+
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 
@@ -71,16 +73,17 @@ def read_file(path: Path) -> ConfigFile:
     """Read a configuration file.
 
     Raises:
-        FileError: it is not there, not UTF-8, not YAML, or not a group of keys. PyYAML's own text can quote
-            what stands in the file, a password among it, so only the unquoted part of it is passed on.
+        FileError: it is not there, not UTF-8 (a byte order mark may stand first), not YAML, or not a group of
+            keys. PyYAML's own text can quote what stands in the file, a password among it, so only the
+            unquoted part of it is passed on.
 
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = decode_text(path.read_bytes())
     except OSError as error:
         raise FileError(f"cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise FileError("is not UTF-8 text") from None
+    except ValueError as error:
+        raise FileError(str(error)) from None
     loader = _StrictLoader(text)
     try:
         root = loader.get_single_node()

@@ -7,18 +7,33 @@ from urllib.parse import unquote
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 from exporter.model import ListenAddress, RedisUrl
+from exporter.settings.places import HOST_NAME, split_place
 
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
 _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
-_HOST_NAME = r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?"
-_HOST = re.compile(_HOST_NAME + r"|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?\]")
-_PORT = re.compile(r"[0-9]{1,5}")
-_MAX_PORT = 65535
 DEFAULT_PORT = 6379
+DEFAULT_LISTEN_PORT = 10051
 
 PLAIN_SCHEMES = ("redis", "valkey")
 TLS_SCHEMES = ("rediss", "valkeys")
+
+_UNIX = "write unix:///path/to/redis.sock"
+_URLS = (
+    "write redis://host:6379, rediss://host:6379 for TLS (valkey:// and valkeys:// mean the same) or "
+    "unix:///path/to/redis.sock"
+)
+_SEVERAL = re.compile(r"[\s,;]")
+_EACH_ONE = "write each as a target of its own: redis://host:6379"
+_NOT_ONE = f"several addresses, or a space, in one URL: {_EACH_ONE}"
+# Words in the schemes of other programs, and what to write here.
+_DIALECTS = (
+    ({"sentinel"}, f"servers are not looked up at a Sentinel: {_EACH_ONE}"),
+    ({"cluster"}, f"the nodes of a cluster are not looked up: {_EACH_ONE}"),
+    ({"socket", "sock", "unix"}, _UNIX),
+    ({"tls", "ssl"}, "write rediss://host:6379 for TLS"),
+    ({"tcp"}, "write redis://host:6379"),
+)
 
 
 def parse_duration(value: object) -> float:
@@ -62,49 +77,49 @@ def parse_redis_url(value: object) -> RedisUrl:
             "a URL carries no credentials here: write redis://host:6379 and beside it username: and "
             "password_file: (in a unix socket's path write %40 for @)"
         )
-    scheme, separator, rest = value.partition("://")
+    scheme, separator, rest = value.strip().partition("://")
+    scheme = scheme.lower()
     if not separator or scheme not in (*PLAIN_SCHEMES, *TLS_SCHEMES, "unix"):
-        raise ValueError(
-            "not a URL of a Redis server: write redis://host:6379, rediss://host:6379 for TLS "
-            "(valkey:// and valkeys:// mean the same) or unix:///path/to/redis.sock"
-        )
+        raise ValueError(_instead_of(scheme) if separator else _instead_of_no_scheme(scheme))
     if "?" in rest or "#" in rest:
         raise ValueError("a URL carries no options here: write them as keys beside url:")
-    if scheme == "unix":
-        path = unquote(rest)
-        if not path.startswith("/"):
-            raise ValueError("the path of a unix socket starts at the root: write unix:///path/to/redis.sock")
-        return RedisUrl(path=path, scheme=scheme)
+    return _unix_url(rest) if scheme == "unix" else _server_url(scheme, rest)
+
+
+def _unix_url(rest: str) -> RedisUrl:
+    path = unquote(rest)
+    if not path.startswith("/"):
+        raise ValueError(f"the path of a unix socket starts at the root: {_UNIX}")
+    return RedisUrl(path=path, scheme="unix")
+
+
+def _server_url(scheme: str, rest: str) -> RedisUrl:
+    if _SEVERAL.search(rest):
+        raise ValueError(_NOT_ONE)
     authority, _, database = rest.partition("/")
-    if database and not database.isdigit():
+    if database and authority and not database.isdigit():
         raise ValueError("a URL ends behind its port here: write redis://host:6379")
-    host, port = _split_authority(authority)
+    host, port = split_place(authority, scheme=f"{scheme}://", default_port=DEFAULT_PORT)
     if not host:
-        raise ValueError("the URL names no host: write redis://host:6379")
+        raise ValueError(f"the URL names no host: write redis://host:6379, or for a socket {_UNIX}")
     return RedisUrl(host=host, port=_server_port(port), tls=scheme in TLS_SCHEMES, scheme=scheme)
 
 
-def _port(text: str) -> int:
-    if not _PORT.fullmatch(text) or int(text) > _MAX_PORT:
-        raise ValueError(f"not a port: write a number from 0 to {_MAX_PORT} behind the colon")
-    return int(text)
+def _instead_of(scheme: str) -> str:
+    words = set(re.split("[+.-]", scheme))
+    found = (instead for dialect, instead in _DIALECTS if words & dialect)
+    return next(found, f"not a URL of a Redis server: {_URLS}")
 
 
-def _split_authority(authority: str) -> tuple[str, int | None]:
-    """Split `host:port`, `[v6]:port` or `host` into its parts; the host may be empty."""
-    host, bracket, tail = authority.rpartition("]")
-    if bracket:
-        host, port = host + bracket, tail.removeprefix(":")
-    else:
-        host, _, port = authority.partition(":")
-    if host and not _HOST.fullmatch(host):
-        raise ValueError("not a host: write a name, an IPv4 address or an IPv6 address in [brackets]")
-    return host.strip("[]"), _port(port) if port else None
+def _instead_of_no_scheme(text: str) -> str:
+    if text.startswith(("/", ".", "unix:")):
+        return _UNIX
+    return _NOT_ONE if _SEVERAL.search(text) else f"the scheme, or the // behind it, is missing: {_URLS}"
 
 
 def parse_host_name(value: object) -> str:
     """Read the name that a certificate must carry."""
-    if isinstance(value, str) and (re.fullmatch(_HOST_NAME, value) or ":" in value):
+    if isinstance(value, str) and (re.fullmatch(HOST_NAME, value) or ":" in value):
         return value
     raise ValueError("not a host name: write it as it stands in the server's certificate")
 
@@ -113,7 +128,9 @@ def parse_listen_address(value: object) -> ListenAddress:
     """Read `:10051`, `127.0.0.1:10051` or `[::1]:10051`."""
     if isinstance(value, ListenAddress):
         return value
-    host, port = _split_authority(value) if isinstance(value, str) else ("", None)
+    host, port = (
+        split_place(value, default_port=DEFAULT_LISTEN_PORT) if isinstance(value, str) else ("", None)
+    )
     if port is None:
         raise ValueError("not an address to listen on: write :10051, 127.0.0.1:10051 or [::1]:10051")
     return ListenAddress(host, port)

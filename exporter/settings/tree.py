@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
@@ -23,6 +24,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from exporter.model import ListenAddress
 from exporter.settings.doubles import find_doubles
 from exporter.settings.kinds import (
+    DEFAULT_LISTEN_PORT,
     Duration,
     HostName,
     Listen,
@@ -31,6 +33,7 @@ from exporter.settings.kinds import (
     format_duration,
     parse_shard_index,
 )
+from exporter.text import trim_secret
 
 ENVIRONMENT_PREFIX = "EXPORTER_"
 LABEL_NAME_PATTERN = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
@@ -101,6 +104,10 @@ def _a_path(path: Path) -> Path:
     return path
 
 
+def _trimmed(secret: object) -> object:
+    return trim_secret(secret) if isinstance(secret, str) else secret
+
+
 def _encodable(secret: SecretStr) -> SecretStr:
     try:
         secret.get_secret_value().encode()
@@ -129,7 +136,7 @@ Timeout = Annotated[Duration, AfterValidator(_above_zero)]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH), AfterValidator(_printable)]
 LabelName = Annotated[str, Field(pattern=LABEL_NAME_PATTERN, max_length=MAX_NAME_LENGTH)]
 LabelValue = Annotated[str, Field(max_length=MAX_NAME_LENGTH), AfterValidator(_printable)]
-Password = Annotated[SecretStr, Field(min_length=1), AfterValidator(_encodable)]
+Password = Annotated[SecretStr, BeforeValidator(_trimmed), Field(min_length=1), AfterValidator(_encodable)]
 File = Annotated[Path, AfterValidator(_a_path), PlainSerializer(str, return_type=str)]
 
 
@@ -383,7 +390,7 @@ class Web(Section):
     """The exporter's own HTTP server."""
 
     listen_address: Annotated[tuple[Listen, ...], NoDecode] = Field(
-        default=(ListenAddress("", 10051),),
+        default=(ListenAddress("", DEFAULT_LISTEN_PORT),),
         description="Address to listen on, as in `:10051`; may be given several times.",
     )
     telemetry_path: PagePath = Field(default="/metrics", description="Path of the metrics page.")
