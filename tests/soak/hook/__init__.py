@@ -1,0 +1,1 @@
+"""On the PYTHONPATH of the exporter that is soaked."""
