@@ -216,16 +216,24 @@ class ServerInfo:
     """The fields of one INFO reply that can be trusted to be what they look like.
 
     `numbers` holds the digits as the server sent them, checked; `texts` a few known fields, printable.
+    `replicas` are those online, each with the offset (bytes) that it has acknowledged and its lag (seconds).
     """
 
     numbers: Mapping[bytes, bytes]
     texts: Mapping[str, str]
     io_thread_clients: tuple[int, ...] = ()
+    replicas: tuple[tuple[int, int], ...] = ()
 
     @property
     def version(self) -> tuple[int, ...]:
         """The version of Redis that the server says it is compatible with; empty where it does not say."""
         return _numbers(self.texts.get("redis_version", ""))
+
+    @property
+    def mode(self) -> str:
+        """What it is: standalone, cluster or sentinel; Valkey 8 and Redict have names of their own for it."""
+        told = (self.texts.get(name) for name in ("redis_mode", "server_mode", "redict_mode"))
+        return next(filter(None, told), "")
 
     @property
     def valkey_version(self) -> tuple[int, ...]:

@@ -12,8 +12,11 @@ from exporter.metrics.catalogue import CATALOGUE
 from exporter.metrics.spec import Field
 from exporter.parse import ReplyError
 from exporter.parse.info import parse_cluster_known_nodes, parse_info
+from tests.one_page import info_of, reading_of, series_of
 
 CAPTURES = sorted((Path(__file__).parent / "data").glob("info-*.txt"))
+# No such server is at hand: the names are those of its own tests (tests/unit/qos.tcl).
+VALKEY_9_2 = {b"connected_priority_clients", b"rejected_priority_connections"}
 
 
 def slow_parse(reply: bytes) -> dict[bytes, bytes]:
@@ -45,7 +48,7 @@ def test_every_version_is_captured_and_every_field_of_the_catalogue_is_in_one_of
     assert len(CAPTURES) >= 5
     seen = {name for capture in CAPTURES for name in parse_info(capture.read_bytes()).numbers}
     wanted = {family.source.name for family in CATALOGUE if isinstance(family.source, Field)}
-    assert wanted <= seen
+    assert wanted - seen == VALKEY_9_2
 
 
 def test_a_version_is_no_number() -> None:
@@ -67,6 +70,36 @@ def test_texts_with_anything_but_printable_ascii_are_left_out() -> None:
         b'# R\r\nrole:ma\nster\r\nredis_mode:\xff\r\nconnected_clients:1\r\nredis_version:7"\\x\r\n'
     )
     assert info.texts == {"redis_version": '7"\\x'}
+
+
+@pytest.mark.parametrize("mode", ["redict_mode", "redis_mode", "server_mode"])
+def test_redict_tells_its_own_version_and_its_mode_by_any_of_three_names(mode: str) -> None:
+    reply = info_of(redis_version="7.2.4", redict_version="7.3.2", **{mode: "cluster"}, role="master")
+    info = parse_info(reply)
+    assert info.version == (7, 2, 4)
+    assert info.texts["redict_version"] == "7.3.2"
+    labels = (
+        'role="master",redis_version="7.2.4",valkey_version="",redis_mode="cluster",redict_version="7.3.2"'
+    )
+    assert series_of(reading_of(reply))[f"redis_instance_info{{{labels}}}"] == 1
+
+
+def test_a_server_that_is_no_redict_has_the_label_and_no_version() -> None:
+    reply = info_of(redis_version="7.0.15", redis_mode="standalone", role="master")
+    labels = (
+        'role="master",redis_version="7.0.15",valkey_version="",redis_mode="standalone",redict_version=""'
+    )
+    assert series_of(reading_of(reply))[f"redis_instance_info{{{labels}}}"] == 1
+
+
+def test_valkey_9_tells_denied_databases_and_9_2_its_priority_clients() -> None:
+    series = series_of(reading_of(info_of(acl_access_denied_db=4)))
+    assert series["redis_acl_access_denied_db_total"] == 4
+    assert "redis_connected_priority_clients" not in series
+    assert "redis_rejected_priority_connections_total" not in series
+    series = series_of(reading_of(info_of(connected_priority_clients=2, rejected_priority_connections=3)))
+    assert series["redis_connected_priority_clients"] == 2
+    assert series["redis_rejected_priority_connections_total"] == 3
 
 
 @pytest.mark.parametrize(

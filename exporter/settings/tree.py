@@ -60,6 +60,7 @@ RESERVED_LABELS = frozenset(
         "thread",
         "redis_version",
         "valkey_version",
+        "redict_version",
         "redis_mode",
     ]
 )

@@ -71,9 +71,9 @@ def _target(watch: Watch) -> str:
     notes = [f"{watch.target.access.url}", labels]
     if watch.last_reading is not None:
         texts = watch.last_reading.info.texts
-        engine = "Valkey" if "valkey_version" in texts else "Redis"
-        version = texts.get("valkey_version") or texts.get("redis_version", "")
-        notes.append(f"{engine} {version} {texts.get('role', '')}".strip())
+        engine = next((name for name in ("Valkey", "Redict") if f"{name.lower()}_version" in texts), "Redis")
+        told = (texts.get(f"{engine.lower()}_version"), texts.get("role"))
+        notes.append(" ".join([engine, *filter(None, told)]))
     return "<br>".join([f"<b>{escape(watch.target.name)}</b>", *(_note(note) for note in notes if note)])
 
 
