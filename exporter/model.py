@@ -74,12 +74,16 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One server to watch, under the name that its series carry."""
+    """One server to watch, under the name that its series carry.
+
+    `max_clients` is its limit where it does not tell it, `max_clients_reserved` its reserve.
+    """
 
     name: str
     access: Access
     labels: tuple[tuple[str, str], ...] = ()
     max_clients: int | None = None
+    max_clients_reserved: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,20 +256,44 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """Connections as the server's own admission test counts them; the limit is None where nobody tells it."""
+    """Connections as the server's own admission test counts them; the limit is None where nobody tells it.
+
+    Of the limit, `reserved` are for priority clients (Valkey 9.2, maxclients-reserved), of whom there are
+    `priority`; None where it is not known whether there is a reserve.
+    """
 
     used: int
     limit: int | None
+    reserved: int | None = None
+    priority: int = 0
+
+    @property
+    def ordinary_used(self) -> int:
+        """What the clients outside of the reserve take: all, where no reserve is known."""
+        return max(0, self.used - self.priority) if self.reserved else self.used
+
+    @property
+    def ordinary_limit(self) -> int | None:
+        """What the reserve leaves them, and the priority clients where these are more than the reserve."""
+        if self.limit is None or not self.reserved:
+            return self.limit
+        return max(0, self.limit - max(self.reserved, self.priority))
 
     @property
     def utilization(self) -> float | None:
-        """Used over limit; above 1 when the limit was lowered under the clients."""
-        return self.used / self.limit if self.limit else None
+        """How full the server is for ordinary clients: used over limit where no reserve is known.
+
+        It is above 1 when the limit was lowered under the clients, and 1 where the reserve leaves nothing.
+        """
+        limit = self.ordinary_limit
+        if limit is None:
+            return None
+        return self.ordinary_used / limit if limit else 1.0
 
     @property
     def full(self) -> bool:
-        """Whether the server would refuse the next client (networking.c, acceptCommonHandler)."""
-        return self.limit is not None and self.used >= self.limit
+        """Whether the server would refuse the next ordinary client (networking.c, acceptCommonHandler)."""
+        return self.ordinary_limit is not None and self.ordinary_used >= self.ordinary_limit
 
 
 class ClientState(StrEnum):

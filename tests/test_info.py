@@ -1,6 +1,7 @@
 """INFO replies as servers really send them, and as nobody should."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -159,6 +160,65 @@ def test_full_is_from_the_limit_on_and_never_without_one() -> None:
         ).full
 
     assert [slots(9, 10), slots(10, 10), slots(11, 10), slots(11, 0)] == [False, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("used", "priority", "reserved", "utilization"),
+    [
+        # Without a reserve, or where it is not known, all count alike.
+        (60, 20, None, 0.6),
+        (60, 20, 0, 0.6),
+        (100, 20, 0, 1.0),
+        # 80 of the 100 are for all: the priority clients in the reserve take nothing from the others.
+        (60, 20, 20, 0.5),
+        (60, 0, 20, 0.75),
+        (79, 0, 20, 79 / 80),
+        (80, 0, 20, 1.0),
+        (85, 0, 20, 85 / 80),
+        (99, 20, 20, 79 / 80),
+        (100, 20, 20, 1.0),
+        # More priority clients than the reserve take slots of all: 10 are left, 5 of them used.
+        (95, 90, 20, 0.5),
+        (100, 90, 20, 1.0),
+        # A reserve of everything leaves nothing: every ordinary newcomer is refused.
+        (1, 0, 100, 1.0),
+        (1, 1, 500, 1.0),
+        (0, 0, 500, 1.0),
+        # No server says so.
+        (3, 5, 20, 0.0),
+        (100, 120, 20, 1.0),
+    ],
+)
+def test_a_reserve_for_priority_clients_leaves_less_to_all_others(
+    used: int, priority: int, reserved: int | None, utilization: float
+) -> None:
+    reply = _info(connected_clients=used, connected_priority_clients=priority, maxclients=100)
+    slots = count_slots(parse_info(reply), limit=None, known_nodes=None, reserved=reserved)
+    assert (slots.used, slots.limit, slots.full) == (used, 100, utilization >= 1)
+    assert slots.utilization == pytest.approx(utilization)
+
+
+def test_a_server_that_tells_no_priority_clients_has_no_reserve() -> None:
+    reply = _info(connected_clients=90, maxclients=100)
+    slots = count_slots(parse_info(reply), limit=None, known_nodes=None, reserved=20)
+    assert (slots.utilization, slots.full, slots.reserved) == (0.9, False, None)
+
+
+def test_a_reserve_of_an_unknown_limit_fills_nothing() -> None:
+    reply = _info(connected_clients=90, connected_priority_clients=1)
+    slots = count_slots(parse_info(reply), limit=None, known_nodes=None, reserved=20)
+    assert (slots.utilization, slots.full, slots.reserved) == (None, False, 20)
+
+
+def test_a_known_reserve_is_told_beside_the_limit() -> None:
+    reply = _info(connected_clients=60, connected_priority_clients=20, maxclients=100)
+    slots = count_slots(parse_info(reply), limit=None, known_nodes=None, reserved=20)
+    series = series_of(replace(reading_of(reply), slots=slots))
+    assert series["redis_connection_slots_used"] == 60
+    assert series["redis_connection_slots_limit"] == 100
+    assert series["redis_connection_slots_reserved"] == 20
+    assert series["redis_connection_utilization_ratio"] == 0.5
+    assert "redis_connection_slots_reserved" not in series_of(reading_of(reply))
 
 
 def test_a_peak_lasts_for_the_window_and_no_longer() -> None:

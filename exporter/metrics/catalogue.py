@@ -39,6 +39,11 @@ def _slots_limit(watch: Watch) -> Iterator[Row]:
         yield (), watch.reading.slots.limit
 
 
+def _slots_reserved(watch: Watch) -> Iterator[Row]:
+    if watch.reading is not None and watch.reading.slots.reserved is not None:
+        yield (), watch.reading.slots.reserved
+
+
 def _utilization(watch: Watch) -> Iterator[Row]:
     if watch.reading is not None and watch.reading.slots.utilization is not None:
         yield (), watch.reading.slots.utilization
@@ -146,9 +151,19 @@ CATALOGUE: tuple[Family, ...] = (
         depends_on=lambda watch: watch.reading and watch.reading.slots.limit,
     ),
     Family(
+        "redis_connection_slots_reserved",
+        Kind.GAUGE,
+        "Connection slots of the limit that only clients from priority-subnets may take (Valkey 9.2): the "
+        "configured max_clients_reserved, else maxclients-reserved of CONFIG GET; absent where unknown.",
+        _slots_reserved,
+        depends_on=lambda watch: watch.reading and watch.reading.slots.reserved,
+    ),
+    Family(
         "redis_connection_utilization_ratio",
         Kind.GAUGE,
-        "Used over limit of the connection slots; at 1 and above the server refuses newcomers.",
+        "Used over limit of the connection slots; at 1 and above the server refuses newcomers. With a known "
+        "reserve (Valkey 9.2): (used - priority clients) / (limit - reserved), where more priority clients "
+        "than reserved slots count in place of these.",
         _utilization,
     ),
     Family(

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from html import escape
 
 from exporter import NAME, __version__
+from exporter.analyse.slots import explain_full
 from exporter.board import Watch
-from exporter.model import Outage, Reading, Shard, State
+from exporter.model import Outage, Reading, Shard, Slots, State
 from exporter.web.pages.holders import HOLDERS_STYLE, render_holders
 
 _WARNING, _CRITICAL = 0.8, 0.9
@@ -84,8 +85,8 @@ def _state(watch: Watch) -> str:
         return html + "<br>" + _note("not polled yet")
     if isinstance(watch.now, Outage):
         return html + "<br>" + _note(watch.now.detail)
-    if watch.state is State.AT_LIMIT:
-        html += "<br>" + _note("the server refuses newcomers; our own connection still answers")
+    if full := explain_full(watch.now.slots):
+        html += "<br>" + _note(full)
     if watch.now.denied:
         html += "<br>" + _note("not allowed or unknown there: " + ", ".join(sorted(watch.now.denied)))
     return html
@@ -102,7 +103,17 @@ def _slots(reading: Reading | None, live: bool, now: float) -> str:  # noqa: FBT
         return text
     tone = "bad" if utilization > _CRITICAL else "warn" if utilization > _WARNING else "ok"
     width = f"{min(utilization, 1):.1%}"
-    return f'{text}<div class="bar {tone}"><i style="width:{width}"></i></div>'
+    bar = f'{text}<div class="bar {tone}"><i style="width:{width}"></i></div>'
+    return bar + _reserve(reading.slots)
+
+
+def _reserve(slots: Slots) -> str:
+    """What the ratio is made of where a part of the limit is not for all."""
+    if not slots.reserved:
+        return ""
+    return _note(
+        f"ordinary clients: {slots.ordinary_used} of {slots.ordinary_limit}; {slots.reserved} reserved"
+    )
 
 
 def _count(reading: Reading | None, field: bytes) -> str:
