@@ -423,6 +423,7 @@ class Reading:
     """One successful poll. `at` is Unix time, `took` seconds; `denied` are commands this user may not run.
 
     `clients` is the newest list that may still be shown; it is as old as its own `at` says.
+    `reserve_refuses` is what the poll before tells of this one (analyse/slots.py).
     """
 
     at: float
@@ -431,11 +432,12 @@ class Reading:
     slots: Slots
     denied: frozenset[str] = frozenset()
     clients: Survey | None = None
+    reserve_refuses: bool = False
 
     @property
     def state(self) -> State:
         """OK, LOADING, or AT_LIMIT when only connections that were there before can still get through."""
-        if self.slots.full:
+        if self.slots.full or self.reserve_refuses:
             return State.AT_LIMIT
         return State.LOADING if self.info.count(b"loading") else State.OK
 

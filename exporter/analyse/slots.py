@@ -1,6 +1,6 @@
 """How full a server is, counted as its own admission test counts (networking.c, acceptCommonHandler)."""
 
-from exporter.model import ServerInfo, Slots
+from exporter.model import Reading, ServerInfo, Slots, State
 
 # CONFIG SET accepts UINT_MAX, which then overflows inside the server: no limit that means anything.
 _NO_LIMIT = 2**32 - 1
@@ -27,17 +27,44 @@ def count_slots(
     return Slots(used, effective) if priority is None else Slots(used, effective, reserved, priority)
 
 
-def explain_full(slots: Slots) -> str:
-    """Say whom a server that is full refuses, and why; empty where it is not."""
-    if not slots.full or slots.limit is None:
-        return ""
-    free = slots.limit - slots.used
-    if free <= 0:
-        return "the server refuses newcomers; our own connection still answers"
+def reserve_refuses(before: Reading | None, after: Reading) -> bool:
+    """Whether between two polls in a row the server refused newcomers though it had slots for them.
+
+    So does a reserve that nobody tells (Valkey 9.2). Protected mode counts its refusals in the same field and
+    cannot be told from it, nor a spike that came and went between the polls, unless priority clients were
+    refused too: these are at the limit only. Servers that know no priority clients have no reserve.
+    """
+    if before is None or before.slots.full or after.slots.full or after.slots.reserved == 0:
+        return False
+    if after.slots.limit is None or after.info.count(b"connected_priority_clients") is None:
+        return False
+    same = after.info.texts.get("run_id") == before.info.texts.get("run_id")
     return (
-        f"the server refuses ordinary newcomers: the {free} free slots are its reserve for priority clients; "
-        "our own connection still answers"
+        same
+        and _rise(before.info, after.info, b"rejected_connections") > 0
+        and _rise(before.info, after.info, b"rejected_priority_connections") == 0
     )
+
+
+def _rise(before: ServerInfo, after: ServerInfo, name: bytes) -> int:
+    """How much a counter rose; 0 where one of both does not tell it."""
+    first, last = before.count(name), after.count(name)
+    return last - first if first is not None and last is not None else 0
+
+
+def explain_limit(reading: Reading) -> str:
+    """Say whom a server at its limit refuses, and why; empty where it is not there."""
+    if reading.state is not State.AT_LIMIT or reading.slots.limit is None:
+        return ""
+    free = reading.slots.limit - reading.slots.used
+    if free <= 0:
+        reason = "the server refuses newcomers"
+    elif reading.slots.full:
+        reason = f"the server refuses ordinary newcomers: the {free} free slots are its reserve"
+    else:
+        since = f"since the last poll it refused newcomers while {free} slots were free"
+        reason = f"{since}: its reserve for priority clients, or protected mode"
+    return f"{reason}; our own connection still answers"
 
 
 def recent(samples: Samples, at: float, value: float, window: float) -> Samples:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from html import escape
 
 from exporter import NAME, __version__
-from exporter.analyse.slots import explain_full
+from exporter.analyse.slots import explain_limit
 from exporter.board import Watch
 from exporter.model import Outage, Reading, Shard, Slots, State
 from exporter.web.pages.holders import HOLDERS_STYLE, render_holders
@@ -85,8 +85,8 @@ def _state(watch: Watch) -> str:
         return html + "<br>" + _note("not polled yet")
     if isinstance(watch.now, Outage):
         return html + "<br>" + _note(watch.now.detail)
-    if full := explain_full(watch.now.slots):
-        html += "<br>" + _note(full)
+    if limit := explain_limit(watch.now):
+        html += "<br>" + _note(limit)
     if watch.now.denied:
         html += "<br>" + _note("not allowed or unknown there: " + ", ".join(sorted(watch.now.denied)))
     return html
