@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from exporter.analyse.pulse import NO_PULSE, Pulse
-from exporter.analyse.slots import Samples, peak, recent
+from exporter.analyse.slots import Samples, explain_limit, peak, recent, reserve_refuses
 from exporter.model import Activity, Observation, Outage, Reading, State, Target
 
 PEAK_WINDOW_SECONDS = 60.0
@@ -55,6 +55,8 @@ class Watch:
             state = observation.state
             failures = {**self.failures, state: self.failures.get(state, 0) + 1}
             return replace(self, now=observation, polls=self.polls + 1, activity=activity, failures=failures)
+        if reserve_refuses(self.reading, observation):
+            observation = replace(observation, reserve_refuses=True)
         return replace(
             self,
             now=observation,
@@ -147,6 +149,8 @@ def _log_change(before: Watch, after: Watch) -> None:
         fields["detail"] = after.now.detail
     if after.reading is not None:
         fields |= {"used": after.reading.slots.used, "limit": after.reading.slots.limit}
+        if limit := explain_limit(after.reading):
+            fields["detail"] = limit
     level = logging.INFO if after.state is State.OK else logging.WARNING
     log.log(level, "target state changed", extra={"fields": fields})
 

@@ -77,12 +77,16 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One server to watch, under the name that its series carry."""
+    """One server to watch, under the name that its series carry.
+
+    `max_clients` is its limit where it does not tell it, `max_clients_reserved` its reserve.
+    """
 
     name: str
     access: Access
     labels: tuple[tuple[str, str], ...] = ()
     max_clients: int | None = None
+    max_clients_reserved: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,16 +223,24 @@ class ServerInfo:
     """The fields of one INFO reply that can be trusted to be what they look like.
 
     `numbers` holds the digits as the server sent them, checked; `texts` a few known fields, printable.
+    `replicas` are those online, each with the offset (bytes) that it has acknowledged and its lag (seconds).
     """
 
     numbers: Mapping[bytes, bytes]
     texts: Mapping[str, str]
     io_thread_clients: tuple[int, ...] = ()
+    replicas: tuple[tuple[int, int], ...] = ()
 
     @property
     def version(self) -> tuple[int, ...]:
         """The version of Redis that the server says it is compatible with; empty where it does not say."""
         return _numbers(self.texts.get("redis_version", ""))
+
+    @property
+    def mode(self) -> str:
+        """What it is: standalone, cluster or sentinel; Valkey 8 and Redict have names of their own for it."""
+        told = (self.texts.get(name) for name in ("redis_mode", "server_mode", "redict_mode"))
+        return next(filter(None, told), "")
 
     @property
     def valkey_version(self) -> tuple[int, ...]:
@@ -247,15 +259,39 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """Connections as the server's own admission test counts them; the limit is None where nobody tells it."""
+    """Connections as the server's own admission test counts them; the limit is None where nobody tells it.
+
+    Of the limit, `reserved` are for priority clients (Valkey 9.2, maxclients-reserved), of whom there are
+    `priority`; None where it is not known whether there is a reserve.
+    """
 
     used: int
     limit: int | None
+    reserved: int | None = None
+    priority: int = 0
+
+    @property
+    def ordinary_used(self) -> int:
+        """What the clients outside of the reserve take: all, where no reserve is known."""
+        return max(0, self.used - self.priority) if self.reserved else self.used
+
+    @property
+    def ordinary_limit(self) -> int | None:
+        """What the reserve leaves them, and the priority clients where these are more than the reserve."""
+        if self.limit is None or not self.reserved:
+            return self.limit
+        return max(0, self.limit - max(self.reserved, self.priority))
 
     @property
     def utilization(self) -> float | None:
-        """Used over limit; above 1 when the limit was lowered under the clients."""
-        return self.used / self.limit if self.limit else None
+        """How full the server is for ordinary clients: used over limit where no reserve is known.
+
+        It is above 1 when the limit was lowered under the clients, and 1 where the reserve leaves nothing.
+        """
+        limit = self.ordinary_limit
+        if limit is None:
+            return None
+        return self.ordinary_used / limit if limit else 1.0
 
     @property
     def near_limit(self) -> bool:
@@ -264,8 +300,8 @@ class Slots:
 
     @property
     def full(self) -> bool:
-        """Whether the server would refuse the next client (networking.c, acceptCommonHandler)."""
-        return self.limit is not None and self.used >= self.limit
+        """Whether the server would refuse the next ordinary client (networking.c, acceptCommonHandler)."""
+        return self.ordinary_limit is not None and self.ordinary_used >= self.ordinary_limit
 
 
 class ClientState(StrEnum):
@@ -398,6 +434,7 @@ class Reading:
     """One successful poll. `at` is Unix time, `took` seconds; `denied` are commands this user may not run.
 
     `clients` is the newest list that may still be shown; it is as old as its own `at` says.
+    `reserve_refuses` is what the poll before tells of this one (analyse/slots.py).
     """
 
     at: float
@@ -406,11 +443,12 @@ class Reading:
     slots: Slots
     denied: frozenset[str] = frozenset()
     clients: Survey | None = None
+    reserve_refuses: bool = False
 
     @property
     def state(self) -> State:
         """OK, LOADING, or AT_LIMIT when only connections that were there before can still get through."""
-        if self.slots.full:
+        if self.slots.full or self.reserve_refuses:
             return State.AT_LIMIT
         return State.LOADING if self.info.count(b"loading") else State.OK
 

@@ -279,6 +279,12 @@ CASES = [
     ),
     quiet("exactly 0.8 is no ticket", "RedisConnectionsNearLimit", slots(80) | OK),
     Case(
+        "a part of the limit that is a reserve is not there for all",
+        "RedisConnectionsNearLimit",
+        slots(68) | {"redis_connection_utilization_ratio": 0.85} | HELD | OK,
+        {"6m": (Fires(near(85)),)},
+    ),
+    Case(
         "refused newcomers page at once",
         "RedisConnectionsAtLimit",
         until_cut_off(slots(85) | HELD)
@@ -354,6 +360,19 @@ CASES = [
         },
     ),
     quiet("one free slot is not the limit", "RedisConnectionsAtLimit", slots(99) | OK),
+    Case(
+        "nothing free but the reserve pages at once",
+        "RedisConnectionsAtLimit",
+        slots(80) | {"redis_connection_utilization_ratio": 1} | HELD | OK,
+        {
+            "15s": (
+                Fires(
+                    f"orders refuses newcomers, or did so within the last minute: 80 of 100 connections in use. State: ok.{HOLDERS}",
+                    "critical",
+                ),
+            )
+        },
+    ),
     Case(
         "rejected connections are told at once, and resolve when no more come",
         "RedisConnectionsRejected",

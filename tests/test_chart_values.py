@@ -47,6 +47,7 @@ OTHER_TARGET: dict[str, Any] = {
     "password_file": "/vault/orders",
     "labels": {"team": "checkout", "tier": "1", "on": "yes"},
     "max_clients": 100_000_000,
+    "max_clients_reserved": 10_000_000,
     "tls": {
         "ca_file": "/vault/ca.pem",
         "cert_file": "/vault/cert.pem",

@@ -58,8 +58,8 @@ def _target(name: str, **labels: str) -> Target:
     return Target(name, Access(parse_redis_url(f"redis://{name}")), tuple(sorted(labels.items())))
 
 
-def _reading(capture: str, at: float) -> Reading:
-    info = parse_info((DATA / f"info-{capture}.txt").read_bytes())
+def _reading(capture: str, at: float, part: str = "") -> Reading:
+    info = parse_info((DATA / f"info-{capture}{part}.txt").read_bytes())
     slots = count_slots(info, limit=10000, known_nodes=None)
     clients = _survey((DATA / f"clients-{capture}.txt").read_bytes(), info, at)
     return Reading(at, 0.0015, info, slots, frozenset({"client|setname"}), clients)
@@ -78,14 +78,18 @@ def _survey(reply: bytes, info: ServerInfo, at: float) -> Survey:
 
 
 def canonical(own: OwnMetrics | None = None) -> Pages:
-    """Two engines, one outage, one target that was never polled."""
+    """Two engines, a primary and its replica, one outage, one target that was never polled."""
     board = Board()
     pages = Pages(board, own or _NoOwnMetrics())
-    targets = (_target("orders", team="checkout"), _target("cache"), _target("gone"), _target("new"))
+    orders = _target("orders", team="checkout")
+    targets = (orders, *map(_target, ("cache", "replica", "gone", "new")))
     board.set_targets(targets)
     pages.set_targets()
-    board.record("orders", _reading("debian13-valkey", 1_800_000_000.25), Activity(1), now=0.0, patience=10.0)
+    primary = _reading("debian13-valkey", 1_800_000_000.25, "-primary")
+    board.record("orders", primary, Activity(1), now=0.0, patience=10.0)
     board.record("cache", _reading("pypi-redis-5.0", 1_800_000_001.5), Activity(2), now=0.0, patience=10.0)
+    replica = _reading("debian13-valkey", 1_800_000_000.5, "-replica")
+    board.record("replica", replica, Activity(1), now=0.0, patience=10.0)
     board.record("gone", _reading("system-redis", 1_799_999_000.0), Activity(1), now=0.0, patience=10.0)
     board.record(
         "gone", Outage(1_800_000_002.0, 2.0, State.TIMEOUT, "no answer"), Activity(2), now=0.0, patience=10.0
@@ -154,7 +158,7 @@ def test_after_a_failed_poll_only_the_state_and_the_exporters_own_series_remain(
 
 def test_exactly_one_state_of_every_target_is_one() -> None:
     (states,) = (f for f in parse_text(page(Format.TEXT_0_0_4)) if f.name == "redis_target_state")
-    for target in ("orders", "cache", "gone", "new"):
+    for target in ("orders", "cache", "replica", "gone", "new"):
         values = [sample.value for sample in states.samples if sample.labels["target"] == target]
         assert sum(values) == 1
         assert len(values) == len(State)

@@ -1,6 +1,7 @@
 """INFO replies as servers really send them, and as nobody should."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,11 @@ from exporter.metrics.catalogue import CATALOGUE
 from exporter.metrics.spec import Field
 from exporter.parse import ReplyError
 from exporter.parse.info import parse_cluster_known_nodes, parse_info
+from tests.one_page import info_of, reading_of, series_of
 
 CAPTURES = sorted((Path(__file__).parent / "data").glob("info-*.txt"))
+# No such server is at hand: the names are those of its own tests (tests/unit/qos.tcl).
+VALKEY_9_2 = {b"connected_priority_clients", b"rejected_priority_connections"}
 
 
 def slow_parse(reply: bytes) -> dict[bytes, bytes]:
@@ -45,7 +49,7 @@ def test_every_version_is_captured_and_every_field_of_the_catalogue_is_in_one_of
     assert len(CAPTURES) >= 5
     seen = {name for capture in CAPTURES for name in parse_info(capture.read_bytes()).numbers}
     wanted = {family.source.name for family in CATALOGUE if isinstance(family.source, Field)}
-    assert wanted <= seen
+    assert wanted - seen == VALKEY_9_2
 
 
 def test_a_version_is_no_number() -> None:
@@ -67,6 +71,36 @@ def test_texts_with_anything_but_printable_ascii_are_left_out() -> None:
         b'# R\r\nrole:ma\nster\r\nredis_mode:\xff\r\nconnected_clients:1\r\nredis_version:7"\\x\r\n'
     )
     assert info.texts == {"redis_version": '7"\\x'}
+
+
+@pytest.mark.parametrize("mode", ["redict_mode", "redis_mode", "server_mode"])
+def test_redict_tells_its_own_version_and_its_mode_by_any_of_three_names(mode: str) -> None:
+    reply = info_of(redis_version="7.2.4", redict_version="7.3.2", **{mode: "cluster"}, role="master")
+    info = parse_info(reply)
+    assert info.version == (7, 2, 4)
+    assert info.texts["redict_version"] == "7.3.2"
+    labels = (
+        'role="master",redis_version="7.2.4",valkey_version="",redis_mode="cluster",redict_version="7.3.2"'
+    )
+    assert series_of(reading_of(reply))[f"redis_instance_info{{{labels}}}"] == 1
+
+
+def test_a_server_that_is_no_redict_has_the_label_and_no_version() -> None:
+    reply = info_of(redis_version="7.0.15", redis_mode="standalone", role="master")
+    labels = (
+        'role="master",redis_version="7.0.15",valkey_version="",redis_mode="standalone",redict_version=""'
+    )
+    assert series_of(reading_of(reply))[f"redis_instance_info{{{labels}}}"] == 1
+
+
+def test_valkey_9_tells_denied_databases_and_9_2_its_priority_clients() -> None:
+    series = series_of(reading_of(info_of(acl_access_denied_db=4)))
+    assert series["redis_acl_access_denied_db_total"] == 4
+    assert "redis_connected_priority_clients" not in series
+    assert "redis_rejected_priority_connections_total" not in series
+    series = series_of(reading_of(info_of(connected_priority_clients=2, rejected_priority_connections=3)))
+    assert series["redis_connected_priority_clients"] == 2
+    assert series["redis_rejected_priority_connections_total"] == 3
 
 
 @pytest.mark.parametrize(
@@ -126,6 +160,65 @@ def test_full_is_from_the_limit_on_and_never_without_one() -> None:
         ).full
 
     assert [slots(9, 10), slots(10, 10), slots(11, 10), slots(11, 0)] == [False, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("used", "priority", "reserved", "utilization"),
+    [
+        # Without a reserve, or where it is not known, all count alike.
+        (60, 20, None, 0.6),
+        (60, 20, 0, 0.6),
+        (100, 20, 0, 1.0),
+        # 80 of the 100 are for all: the priority clients in the reserve take nothing from the others.
+        (60, 20, 20, 0.5),
+        (60, 0, 20, 0.75),
+        (79, 0, 20, 79 / 80),
+        (80, 0, 20, 1.0),
+        (85, 0, 20, 85 / 80),
+        (99, 20, 20, 79 / 80),
+        (100, 20, 20, 1.0),
+        # More priority clients than the reserve take slots of all: 10 are left, 5 of them used.
+        (95, 90, 20, 0.5),
+        (100, 90, 20, 1.0),
+        # A reserve of everything leaves nothing: every ordinary newcomer is refused.
+        (1, 0, 100, 1.0),
+        (1, 1, 500, 1.0),
+        (0, 0, 500, 1.0),
+        # No server says so.
+        (3, 5, 20, 0.0),
+        (100, 120, 20, 1.0),
+    ],
+)
+def test_a_reserve_for_priority_clients_leaves_less_to_all_others(
+    used: int, priority: int, reserved: int | None, utilization: float
+) -> None:
+    reply = _info(connected_clients=used, connected_priority_clients=priority, maxclients=100)
+    slots = count_slots(parse_info(reply), limit=None, known_nodes=None, reserved=reserved)
+    assert (slots.used, slots.limit, slots.full) == (used, 100, utilization >= 1)
+    assert slots.utilization == pytest.approx(utilization)
+
+
+def test_a_server_that_tells_no_priority_clients_has_no_reserve() -> None:
+    reply = _info(connected_clients=90, maxclients=100)
+    slots = count_slots(parse_info(reply), limit=None, known_nodes=None, reserved=20)
+    assert (slots.utilization, slots.full, slots.reserved) == (0.9, False, None)
+
+
+def test_a_reserve_of_an_unknown_limit_fills_nothing() -> None:
+    reply = _info(connected_clients=90, connected_priority_clients=1)
+    slots = count_slots(parse_info(reply), limit=None, known_nodes=None, reserved=20)
+    assert (slots.utilization, slots.full, slots.reserved) == (None, False, 20)
+
+
+def test_a_known_reserve_is_told_beside_the_limit() -> None:
+    reply = _info(connected_clients=60, connected_priority_clients=20, maxclients=100)
+    slots = count_slots(parse_info(reply), limit=None, known_nodes=None, reserved=20)
+    series = series_of(replace(reading_of(reply), slots=slots))
+    assert series["redis_connection_slots_used"] == 60
+    assert series["redis_connection_slots_limit"] == 100
+    assert series["redis_connection_slots_reserved"] == 20
+    assert series["redis_connection_utilization_ratio"] == 0.5
+    assert "redis_connection_slots_reserved" not in series_of(reading_of(reply))
 
 
 def test_a_peak_lasts_for_the_window_and_no_longer() -> None:

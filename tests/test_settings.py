@@ -99,6 +99,7 @@ def test_targets_and_lists_can_come_from_variables(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("EXPORTER_WEB__LISTEN_ADDRESS", ":1,[::1]:2")
     settings = load(Sources())
     assert settings.targets[0].max_clients == 5
+    assert settings.targets[0].max_clients_reserved is None
     assert [str(address) for address in settings.web.listen_address] == [":1", "[::1]:2"]
 
 
@@ -240,6 +241,18 @@ def test_a_bad_value_is_answered_with_what_to_write_instead(text: str, fault: st
     assert fault in faults[0]
 
 
+def test_the_limits_of_a_target_reach_the_daemon(tmp_path: Path) -> None:
+    text = """\
+targets:
+  - {url: redis://a, max_clients: 5, max_clients_reserved: 2}
+  - {url: redis://b, max_clients_reserved: 0}
+  - {url: redis://c}
+"""
+    targets = plain_config(_load(text, tmp_path)).targets
+    limits = [(target.max_clients, target.max_clients_reserved) for target in targets]
+    assert limits == [(5, 2), (None, 0), (None, None)]
+
+
 @pytest.mark.parametrize(
     ("keys", "fault"),
     [
@@ -251,6 +264,8 @@ def test_a_bad_value_is_answered_with_what_to_write_instead(text: str, fault: st
         ("url: redis://h, labels: {__x: x}", "taken by the exporter or Prometheus"),
         ("url: redis://h, labels: {a-b: x}", "not a label name"),
         ("url: redis://h, max_clients: 0", "greater than or equal to 1"),
+        ("url: redis://h, max_clients_reserved: -1", "greater than or equal to 0"),
+        ("url: redis://h, max_clients_reserved: 1.5", "integer"),
         ("url: redis://h, name: ''", "is empty"),
         ('url: redis://h, name: "a\\nb"', "cannot be printed"),
         ("url: 'redis://u:p@h'", "a URL carries no credentials here"),

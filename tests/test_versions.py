@@ -124,6 +124,14 @@ def test_a_replica_takes_a_slot_of_its_primary_and_says_that_its_link_is_up(
         rows = talk(primary).client_list()
         eventually(lambda: daemon.scrape().get("redis_connection_slots_used", "primary") == len(rows))
         assert daemon.scrape().get("redis_connected_slaves", "primary") == 1
+        eventually(
+            lambda: daemon.scrape().get("redis_connected_replica_offset_lag_bytes", "primary") is not None
+        )
+        scrape = daemon.scrape()
+        assert (scrape.get("redis_connected_replica_lag_seconds", "primary") or 0) <= 5
+        assert (scrape.get("redis_master_last_io_seconds_ago", "replica") or 0) <= 15
+        assert scrape.get("redis_slave_repl_offset", "replica") is not None
+        assert scrape.get("redis_connected_replica_lag_seconds", "replica") is None
 
 
 def test_cluster_links_count_against_the_limit(

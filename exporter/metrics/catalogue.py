@@ -1,7 +1,7 @@
 """Every metric of a target, in the order of the page, each with what feeds it.
 
-Here stand the state of a target, its slots and its polls; info.py has what INFO tells, clients.py what
-CLIENT LIST tells.
+Here stand the state of a target, its slots and its polls; info.py has what INFO tells, replication.py its
+section on replicas, clients.py what CLIENT LIST tells.
 """
 
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from exporter.board import Watch
 from exporter.metrics.clients import CLIENT_FAMILIES
 from exporter.metrics.info import INFO_FAMILIES
+from exporter.metrics.replication import REPLICATION_FAMILIES
 from exporter.metrics.spec import Family, Kind, Row
 from exporter.model import ListFailure, State
 
@@ -38,6 +39,11 @@ def _slots_limit(watch: Watch) -> Iterator[Row]:
         yield (), watch.reading.slots.limit
 
 
+def _slots_reserved(watch: Watch) -> Iterator[Row]:
+    if watch.reading is not None and watch.reading.slots.reserved is not None:
+        yield (), watch.reading.slots.reserved
+
+
 def _utilization(watch: Watch) -> Iterator[Row]:
     if watch.reading is not None and watch.reading.slots.utilization is not None:
         yield (), watch.reading.slots.utilization
@@ -50,12 +56,11 @@ def _slots_peak(watch: Watch) -> Iterator[Row]:
 
 def _instance_info(watch: Watch) -> Iterator[Row]:
     if watch.reading is not None:
-        texts = watch.reading.info.texts
-        mode = texts.get("redis_mode") or texts.get("server_mode", "")  # Valkey 8 renamed it
-        yield (
-            (texts.get("role", ""), texts.get("redis_version", ""), texts.get("valkey_version", ""), mode),
-            1,
+        info = watch.reading.info
+        role, redis, valkey, redict = (
+            info.texts.get(name, "") for name in ("role", "redis_version", "valkey_version", "redict_version")
         )
+        yield (role, redis, valkey, info.mode, redict), 1
 
 
 def _master_link_up(watch: Watch) -> Iterator[Row]:
@@ -146,9 +151,19 @@ CATALOGUE: tuple[Family, ...] = (
         depends_on=lambda watch: watch.reading and watch.reading.slots.limit,
     ),
     Family(
+        "redis_connection_slots_reserved",
+        Kind.GAUGE,
+        "Connection slots of the limit that only clients from priority-subnets may take (Valkey 9.2): the "
+        "configured max_clients_reserved, else maxclients-reserved of CONFIG GET; absent where unknown.",
+        _slots_reserved,
+        depends_on=lambda watch: watch.reading and watch.reading.slots.reserved,
+    ),
+    Family(
         "redis_connection_utilization_ratio",
         Kind.GAUGE,
-        "Used over limit of the connection slots; at 1 and above the server refuses newcomers.",
+        "Used over limit of the connection slots; at 1 and above the server refuses newcomers. With a known "
+        "reserve (Valkey 9.2): (used - priority clients) / (limit - reserved), where more priority clients "
+        "than reserved slots count in place of these.",
         _utilization,
     ),
     Family(
@@ -163,7 +178,7 @@ CATALOGUE: tuple[Family, ...] = (
         Kind.GAUGE,
         "Role, versions and mode of the server, always 1.",
         _instance_info,
-        ("role", "redis_version", "valkey_version", "redis_mode"),
+        ("role", "redis_version", "valkey_version", "redis_mode", "redict_version"),
         depends_on=_texts,
     ),
     Family(
@@ -173,6 +188,7 @@ CATALOGUE: tuple[Family, ...] = (
         _master_link_up,
         depends_on=_texts,
     ),
+    *REPLICATION_FAMILIES,
     Family(
         "redis_start_time_seconds",
         Kind.GAUGE,

@@ -28,6 +28,12 @@ INFO_FAMILIES: tuple[Family, ...] = (
         (
             ("redis_connected_clients", "connected_clients", _ALL, "Client connections without replicas."),
             ("redis_blocked_clients", "blocked_clients", _ALL, "Clients that wait in a blocking call."),
+            (
+                "redis_connected_priority_clients",
+                "connected_priority_clients",
+                "Valkey 9.2",
+                "Clients from priority-subnets, which may use the slots of maxclients-reserved.",
+            ),
             ("redis_max_clients", "maxclients", "Redis 6.2, Valkey", "The server's limit of connections."),
             ("redis_connected_slaves", "connected_slaves", _ALL, "Connected replicas."),
             (
@@ -108,6 +114,12 @@ INFO_FAMILIES: tuple[Family, ...] = (
                 "Connections refused at maxclients or by protected mode.",
             ),
             (
+                "redis_rejected_priority_connections_total",
+                "rejected_priority_connections",
+                "Valkey 9.2",
+                "Refused connections from priority-subnets, a part of redis_rejected_connections_total.",
+            ),
+            (
                 "redis_evicted_clients_total",
                 "evicted_clients",
                 "Redis 7.0, Valkey",
@@ -139,6 +151,12 @@ INFO_FAMILIES: tuple[Family, ...] = (
                 "acl_access_denied_tls_cert",
                 "Redis 8.6, Valkey 9.0",
                 "Denied client certificates.",
+            ),
+            (
+                "redis_acl_access_denied_db_total",
+                "acl_access_denied_db",
+                "Valkey 9.1",
+                "Denied databases.",
             ),
             ("redis_commands_processed_total", "total_commands_processed", _ALL, "Processed commands."),
             ("redis_net_input_bytes_total", "total_net_input_bytes", _ALL, "Bytes read from the network."),

@@ -10,8 +10,13 @@ from exporter.parse import ReplyError
 # 3.11.2, Debian 12's, it matches "1." with an empty rest.)
 _NUMBERS = re.compile(rb"\n([a-z][a-z0-9_]*+):([0-9]{1,20}(?:\.[0-9]{1,20})?)\r")
 _TEXTS = re.compile(
-    rb"\n(role|run_id|redis_version|valkey_version|redis_mode|server_mode|master_link_status)"
+    rb"\n(role|run_id|(?:redis|valkey|redict)_version|(?:redis|server|redict)_mode|master_link_status)"
     rb":([!-~]{1,64}+)\r"
+)
+# The lag and the offset of a replica that still syncs are not measured: they print as 0. Valkey adds a type,
+# Redis 8 a thread (server.c, genRedisInfoString).
+_REPLICAS = re.compile(
+    rb"\nslave[0-9]{1,9}:ip=[^\r\n]*?,state=online,offset=([0-9]{1,19}),lag=([0-9]{1,19})(?=[,\r])"
 )
 _IO_THREADS = re.compile(rb"\nio_thread_[0-9]{1,3}:clients=([0-9]{1,10}),")
 
@@ -29,7 +34,12 @@ def parse_info(reply: bytes) -> ServerInfo:
     if b"connected_clients" not in numbers:
         raise ReplyError("the reply to INFO has no connected_clients")
     texts = {name.decode(): text.decode() for name, text in _TEXTS.findall(reply)}
-    return ServerInfo(numbers, texts, tuple(map(int, _IO_THREADS.findall(reply))))
+    threads = tuple(map(int, _IO_THREADS.findall(reply)))
+    return ServerInfo(numbers, texts, threads, _replicas(reply) if numbers.get(b"connected_slaves") else ())
+
+
+def _replicas(reply: bytes) -> tuple[tuple[int, int], ...]:
+    return tuple((int(offset), int(lag)) for offset, lag in _REPLICAS.findall(reply))
 
 
 def parse_list_seconds(reply: bytes) -> float | None:

@@ -51,7 +51,7 @@ async def poll_once(
     except ReplyError as error:
         link.drop()
         return Outage(at, time.monotonic() - started, State.PROTOCOL, str(error))
-    slots = count_slots(info, limit=limit, known_nodes=known_nodes)
+    slots = count_slots(info, limit=limit, known_nodes=known_nodes, reserved=target.max_clients_reserved)
     link.near_limit = slots.near_limit
     if lister is not None and session is not None and not session.closed:
         left = started + timeout - time.monotonic()

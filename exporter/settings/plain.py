@@ -57,7 +57,13 @@ def _target(configured: Configured, shared: Auth) -> Target:
         password_file=who.password_file,
         tls=Tls(**dict(configured.tls)),
     )
-    return Target(configured.name, access, tuple(sorted(configured.labels.items())), configured.max_clients)
+    return Target(
+        configured.name,
+        access,
+        tuple(sorted(configured.labels.items())),
+        configured.max_clients,
+        configured.max_clients_reserved,
+    )
 
 
 def _reveal(secret: SecretStr | None) -> str | None:

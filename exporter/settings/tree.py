@@ -63,6 +63,7 @@ RESERVED_LABELS = frozenset(
         "thread",
         "redis_version",
         "valkey_version",
+        "redict_version",
         "redis_mode",
     ]
 )
@@ -322,6 +323,13 @@ class Target(Auth):
         default=None,
         ge=1,
         description="The server's maxclients where neither INFO nor CONFIG GET tells it.",
+    )
+    max_clients_reserved: int | None = Field(
+        default=None,
+        ge=0,
+        description="How many of the server's slots only clients from its priority-subnets may take (Valkey "
+        "9.2, maxclients-reserved); 0 where it has no priority-subnets. Wins over what CONFIG GET tells; no "
+        "effect on servers without such a reserve.",
     )
 
     @field_validator("labels")

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator
 from html import escape
 
 from exporter import NAME, __version__
+from exporter.analyse.slots import explain_limit
 from exporter.board import Watch
-from exporter.model import ListFailure, Outage, Reading, Shard, State
+from exporter.model import ListFailure, Outage, Reading, Shard, Slots, State
 from exporter.web.pages.holders import HOLDERS_STYLE, render_holders
 
 _WARNING, _CRITICAL = 0.8, 0.9
@@ -78,9 +79,9 @@ def _target(watch: Watch) -> str:
     notes = [f"{watch.target.access.url}", labels]
     if watch.last_reading is not None:
         texts = watch.last_reading.info.texts
-        engine = "Valkey" if "valkey_version" in texts else "Redis"
-        version = texts.get("valkey_version") or texts.get("redis_version", "")
-        notes.append(f"{engine} {version} {texts.get('role', '')}".strip())
+        engine = next((name for name in ("Valkey", "Redict") if f"{name.lower()}_version" in texts), "Redis")
+        told = (texts.get(f"{engine.lower()}_version"), texts.get("role"))
+        notes.append(" ".join([engine, *filter(None, told)]))
     return "<br>".join([f"<b>{escape(watch.target.name)}</b>", *(_note(note) for note in notes if note)])
 
 
@@ -97,8 +98,8 @@ def _remarks(watch: Watch) -> Iterator[str]:
     elif isinstance(watch.now, Outage):
         yield watch.now.detail
     else:
-        if watch.state is State.AT_LIMIT:
-            yield "the server refuses newcomers; our own connection still answers"
+        if limit := explain_limit(watch.now):
+            yield limit
         if watch.now.denied:
             yield "not allowed or unknown there: " + ", ".join(sorted(watch.now.denied))
     if watch.activity.note:
@@ -121,7 +122,17 @@ def _slots(reading: Reading | None, live: bool, now: float) -> str:  # noqa: FBT
         return text
     tone = "bad" if utilization > _CRITICAL else "warn" if utilization > _WARNING else "ok"
     width = f"{min(utilization, 1):.1%}"
-    return f'{text}<div class="bar {tone}"><i style="width:{width}"></i></div>'
+    bar = f'{text}<div class="bar {tone}"><i style="width:{width}"></i></div>'
+    return bar + _reserve(reading.slots)
+
+
+def _reserve(slots: Slots) -> str:
+    """What the ratio is made of where a part of the limit is not for all."""
+    if not slots.reserved:
+        return ""
+    return _note(
+        f"ordinary clients: {slots.ordinary_used} of {slots.ordinary_limit}; {slots.reserved} reserved"
+    )
 
 
 def _count(reading: Reading | None, field: bytes) -> str:
