@@ -1,7 +1,7 @@
 """Opens sockets with redis-py, which knows TCP, TLS and unix sockets, and the only file that knows it.
 
 Its handshake, parsers and retries are bypassed: by default they cost eleven refused connections and four
-seconds for one PING at maxclients. What is used of it is pinned by tests/test_connect.py.
+seconds for one PING at maxclients. What is used of it is pinned by tests/test_wire.py.
 """
 
 import asyncio
