@@ -15,7 +15,7 @@ import trustme
 from exporter.demo.servers import Server, running_server
 from tests.image import Image, built_image
 from tests.servers.fetch import MissingError
-from tests.servers.kinds import KINDS, SYSTEM, ServerKind
+from tests.servers.kinds import MATRIX, SYSTEM, ServerKind
 
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
@@ -47,19 +47,19 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
 
         def start(*options: str, kind: ServerKind = SYSTEM, port: int | None = None) -> Server:
             need(kind.present, f"{kind.name} is not there: `make test` fetches it, or says why it cannot")
-            return stack.enter_context(running_server(kind.command, tmp_path, *options, port=port))
+            return stack.enter_context(running_server(kind.command, tmp_path, *kind.options, *options, port=port))
 
         yield start
 
 
-@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
+@pytest.fixture(params=MATRIX, ids=lambda kind: kind.name)
 def kind(request: pytest.FixtureRequest) -> ServerKind:
     """Every kind of server in turn."""
     chosen: ServerKind = request.param
     return chosen
 
 
-@pytest.fixture(params=[kind for kind in KINDS if kind.tls], ids=lambda kind: kind.name)
+@pytest.fixture(params=[kind for kind in MATRIX if kind.tls], ids=lambda kind: kind.name)
 def tls_kind(request: pytest.FixtureRequest) -> ServerKind:
     """Every kind of server that was built with TLS."""
     chosen: ServerKind = request.param

@@ -12,12 +12,12 @@ from exporter.demo.servers import Server, free_port
 from tests.conftest import Certificates, StartServer
 from tests.crowd import Crowd, crowd
 from tests.daemon import Daemon, quick, running_exporter, target
-from tests.servers.kinds import KINDS
+from tests.servers.kinds import MATRIX
 from tests.waiting import eventually
 
 LIMIT = 30
 INTERVALS = 10
-TLS_KINDS = tuple(kind for kind in KINDS if kind.tls)
+TLS_KINDS = tuple(kind for kind in MATRIX if kind.tls)
 
 
 class Full:
@@ -34,7 +34,7 @@ class Full:
         self.crowds: dict[str, Crowd] = {}
         limit: tuple[str, ...] = ("--maxclients", str(LIMIT))
         trusting = ssl.create_default_context(cafile=certificates.ca)
-        for kind in KINDS:
+        for kind in MATRIX:
             for form in ("plain", "cluster", "tls") if kind.tls else ("plain", "cluster"):
                 name = f"{kind.name}-{form}".replace(".", "")
                 options = limit

@@ -14,7 +14,7 @@ from tests.crowd import crowd
 from tests.daemon import Daemon, Scrape, quick, running_exporter, target
 from tests.packed import Packed, Talk, ids_of_ours
 from tests.series import CONNECTS, FAILURES, polls
-from tests.servers.kinds import KINDS, OLDEST, ServerKind
+from tests.servers.kinds import KINDS, MATRIX, OLDEST, ServerKind
 from tests.tcp import Wire, wire
 from tests.waiting import eventually
 
@@ -101,7 +101,7 @@ def _full_servers(
     stack: contextlib.ExitStack, start_server: StartServer, talk: Talk, stalls: tuple[str, ...]
 ) -> dict[str, tuple[Packed, ServerKind, str]]:
     servers = {}
-    for kind in KINDS:
+    for kind in MATRIX:
         debug = ("--enable-debug-command", "yes") if kind.tls else ()  # from 7.0 on
         for stall in (each for each in stalls if _stalls(each, kind)):
             options = ("--maxclients", "12", "--lua-time-limit", "60000", *debug)

@@ -18,6 +18,7 @@ class ServerKind:
     name: str
     command: tuple[str, ...]
     tls: bool
+    options: tuple[str, ...] = ()
 
     @property
     def present(self) -> bool:
@@ -36,6 +37,11 @@ KINDS = (
     ServerKind("system-redis", (shutil.which("redis-server") or "/not-installed/redis-server",), tls=True),
     ServerKind("debian13-redis", _of_release(DEBIAN_13, "redis-server"), tls=True),
     ServerKind("debian13-valkey", _of_release(DEBIAN_13, "valkey-server"), tls=True),
+)
+# Redis 8 serves its clients by several threads only where it is told to.
+MATRIX = (
+    *KINDS,
+    ServerKind("debian13-redis-io-threads", KINDS[3].command, tls=True, options=("--io-threads", "4")),
 )
 OLDEST = KINDS[0]
 SYSTEM = KINDS[2]
