@@ -47,7 +47,9 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
 
         def start(*options: str, kind: ServerKind = SYSTEM, port: int | None = None) -> Server:
             need(kind.present, f"{kind.name} is not there: `make test` fetches it, or says why it cannot")
-            return stack.enter_context(running_server(kind.command, tmp_path, *kind.options, *options, port=port))
+            return stack.enter_context(
+                running_server(kind.command, tmp_path, *kind.options, *options, port=port)
+            )
 
         yield start
 

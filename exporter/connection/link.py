@@ -81,7 +81,8 @@ class Link:
         Also where they are the same, rights are asked for again, and names and files are looked at.
         """
         if access != self._outside.access:
-            self._give_up_openings()
+            self._give_up_opening()
+        self._give_up_replacement()
         self.note = ""
         self._outside.change(access, time.monotonic())
         self.ask_rights_again()
@@ -99,7 +100,8 @@ class Link:
     def close(self) -> None:
         """Drop everything now, without waiting for the other side."""
         self.drop()
-        self._give_up_openings()
+        self._give_up_opening()
+        self._give_up_replacement()
         self._outside.close()
 
     async def info(self) -> bytes:
@@ -258,12 +260,15 @@ class Link:
         if session is not None:
             session.close()
 
-    def _give_up_openings(self) -> None:
-        for opening in (self._opening, self._replacement.opening if self._replacement is not None else None):
-            if opening is not None:
-                opening.cancel()
-                opening.add_done_callback(_close_unwanted)
-        self._opening = self._replacement = None
+    def _give_up_opening(self) -> None:
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            _give_up(opening)
+
+    def _give_up_replacement(self) -> None:
+        replacement, self._replacement = self._replacement, None
+        if replacement is not None:
+            _give_up(replacement.opening)
 
 
 class _GivenUpError(Exception):
@@ -287,6 +292,11 @@ def _answered(opened: Opened) -> Opened:
         opened.connection.close()
         raise LinkError(*read_error(opened.info.text, "INFO", opened.credentials.secret))
     return opened
+
+
+def _give_up(opening: "asyncio.Task[Opened]") -> None:
+    opening.cancel()
+    opening.add_done_callback(_close_unwanted)
 
 
 def _close_unwanted(opening: "asyncio.Task[Opened]") -> None:

@@ -151,8 +151,9 @@ class Lister:
         after = await self._list_seconds(session, info) if take is not None and before is not None else None
         if take is None or before is None or after is None:
             return take
-        share = (after - before) / (sum(take.costs) or 1.0)
-        return replace(take, costs=[cost * share for cost in take.costs], told_by_server=True)
+        told, timed = after - before, sum(take.costs)
+        costs = [cost * told / timed if timed else told / len(take.costs) for cost in take.costs]
+        return replace(take, costs=costs, told_by_server=True)
 
     async def _list_seconds(self, session: Session, info: ServerInfo) -> float | None:
         """The server's own account of its time for lists, where that matters.
