@@ -13,7 +13,7 @@ from tests.crowd import crowd
 from tests.daemon import log_events, quick, running_exporter, target
 from tests.names import deaf_listener, free_port_on, names_of_a_test
 from tests.packed import EXPORTER, Talk, ids_of_ours
-from tests.series import CONNECTS, FAILURES, LIST_AVAILABLE, polled
+from tests.series import CONNECTS, FAILURES, LIST_AVAILABLE, polled, row_of_page
 from tests.servers.kinds import KINDS
 from tests.tcp import Wire, wire
 from tests.waiting import eventually
@@ -37,6 +37,7 @@ def test_a_name_whose_first_address_is_deaf_is_up_within_the_time_to_connect(
             page = daemon.wait_for({"both": "ok"}, 4 + 2)
             assert page.get(CONNECTS, "both") == 1
             assert polled(daemon, "both", 2).get("redis_up", "both") == 1
+            assert re.search(r"\b(2|two)\b.* addresses", row_of_page(daemon, "both")), "it says of how many"
 
 
 def _far(through: Wire) -> None:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 import redis
 
 from exporter.demo.servers import free_port
@@ -112,33 +111,30 @@ def test_batches_are_asked_for_only_where_one_thread_does_it_all(
         assert lists_run(controls["four"]) <= 5, "four, and perhaps one that has just begun"
 
 
-@pytest.mark.parametrize("slow", ["numbers", "list"])
-def test_a_slow_wire_costs_no_connection(
-    start_server: StartServer, talk: Talk, tmp_path: Path, slow: str
+def test_slow_wires_cost_no_connection_and_no_poll(
+    start_server: StartServer, talk: Talk, tmp_path: Path
 ) -> None:
-    server = start_server()
-    control = talk(server)
-
-    with wire(server.port) as through, crowd(server.port) as clients:
-        clients.join(3 if slow == "numbers" else 300)
-        tree = {
-            "poll": UNHURRIED,
-            "clients": OFTEN,
-            "targets": [target("one", f"redis://127.0.0.1:{through.port}")],
-        }
+    few, many = start_server(), start_server()
+    control = talk(few)
+    with wire(few.port) as late, wire(many.port) as narrow, crowd(many.port) as clients:
+        clients.join(300)
+        targets = [
+            target("late", f"redis://127.0.0.1:{late.port}"),
+            target("narrow", f"redis://127.0.0.1:{narrow.port}"),
+        ]
+        tree = {"poll": UNHURRIED, "clients": OFTEN, "targets": targets}
         with running_exporter(tmp_path, tree) as daemon:
-            eventually(lambda: daemon.scrape().get(LIST_AVAILABLE, "one") == 1)
-            if slow == "numbers":
-                through.delay_down = 1.3  # of 1.9 s: what is left is not enough to begin a list
-                polled(daemon, "one", 1)
-                before = lists_run(control)
-                page = polled(daemon, "one", 3)
-                assert lists_run(control) == before
-            else:
-                through.rate = 35_000.0  # INFO takes 0.2 s, the list more than two
-                eventually(lambda: daemon.scrape().get(LIST_FAILURES, "one", reason="timeout"), 10)
-                page = polled(daemon, "one", 2)
-            assert page.get("redis_up", "one") == 1
-            assert page.get(CONNECTS, "one") == 1
-            assert page.get(FAILURES, "one", reason="timeout") == 0
-            assert through.accepted == 1
+            eventually(lambda: daemon.scrape().get(LIST_AVAILABLE, "late") == 1)
+            eventually(lambda: daemon.scrape().get(LIST_AVAILABLE, "narrow") == 1)
+            late.delay_down = 1.3  # of 1.9 s: what is left is not enough to begin a list
+            narrow.rate = 35_000.0  # INFO takes 0.2 s, the list more than two
+            polled(daemon, "late", 1)
+            before = lists_run(control)
+            eventually(lambda: daemon.scrape().get(LIST_FAILURES, "narrow", reason="timeout"), 10)
+            page = polled(daemon, "late", 3)
+            assert lists_run(control) == before
+            for name, through in (("late", late), ("narrow", narrow)):
+                assert page.get("redis_up", name) == 1, name
+                assert page.get(CONNECTS, name) == 1, name
+                assert page.get(FAILURES, name, reason="timeout") == 0, name
+                assert through.accepted == 1, name

@@ -9,130 +9,99 @@ import pytest
 
 from tests.conftest import CI, StartServer
 from tests.daemon import Daemon, quick, running_exporter, target
-from tests.names import Names, free_port_on, names_of_a_test
+from tests.names import free_port_on, names_of_a_test
 from tests.packed import Talk, ids_of_ours
-from tests.series import ADDRESS_CHANGES, always_up, polls, reload, told
+from tests.series import ADDRESS_CHANGES, always_up, reload, row_of_page, told
 from tests.tcp import wire
 from tests.waiting import eventually
 
 RESOLVED_EVERY_SECONDS = 60
-OLD, NEW, THIRD = "127.0.1.2", "127.0.1.3", "127.0.1.4"
-JSON = {"format": "json"}
-
-
-@pytest.fixture
-def names() -> Iterator[Names]:
-    with names_of_a_test() as server:
-        yield server
+OLD, NEW, CLOSED, SLOW = "127.0.1.2", "127.0.1.3", "127.0.1.4", "127.0.1.5"
+SORTS = ("moves", "grows", "breaks", "refuses", "waits")
 
 
 class Moving:
-    """Two servers behind one port of two addresses, and the names that lead to them."""
+    """Names that lead to one server at first, and what each of them is told after `change`."""
 
     def __init__(self, start_server: StartServer, talk: Talk, stack: contextlib.ExitStack) -> None:
-        old, new = start_server(), start_server()
-        self.port = free_port_on(OLD, NEW, THIRD)
+        old, new, slow = start_server(), start_server(), start_server()
+        self.port = free_port_on(OLD, NEW, CLOSED, SLOW)
         self.old_wire = stack.enter_context(wire(old.port, OLD, self.port))
         self.new_wire = stack.enter_context(wire(new.port, NEW, self.port))
+        self.slow_wire = stack.enter_context(wire(slow.port, SLOW, self.port))
+        self.slow_wire.hold()
         self._old, self._new = talk(old), talk(new)
+        self.names = stack.enter_context(names_of_a_test())
+        self.names.addresses.update({f"{sort}.test": [OLD] for sort in SORTS})
 
-    def target(self, name: str) -> dict[str, Any]:
-        return target(name, f"redis://{name}.test:{self.port}")
+    def targets(self) -> list[dict[str, Any]]:
+        return [target(sort, f"redis://{sort}.test:{self.port}") for sort in SORTS]
 
-    def at_old(self) -> list[str]:
+    def change(self) -> None:
+        self.names.addresses["moves.test"] = [NEW]
+        self.names.addresses["grows.test"] = [NEW, OLD]
+        self.names.broken.add("breaks.test")
+        self.names.addresses["refuses.test"] = [CLOSED]
+        self.names.addresses["waits.test"] = [SLOW]
+
+    def at_old(self) -> set[str]:
         """The exporter's connections to the old server."""
-        return ids_of_ours(self._old)
+        return set(ids_of_ours(self._old))
 
-    def at_new(self) -> list[str]:
-        return ids_of_ours(self._new)
-
-
-def _polled(daemon: Daemon, name: str, times: int) -> None:
-    """Wait for some polls of a target, and look all the while that none fails."""
-    before = polls(daemon, name)
-
-    def enough() -> bool:
-        always_up(daemon, name)
-        return polls(daemon, name) >= before + times
-
-    eventually(enough)
+    def at_new(self) -> set[str]:
+        return set(ids_of_ours(self._new))
 
 
-def _told_of_a_move(daemon: Daemon, name: str) -> bool:
-    return any(NEW in str(event) for event in told(daemon, name))
-
-
-def test_a_reload_follows_a_name_to_its_new_address_and_leaves_the_old_one_last(
-    start_server: StartServer, talk: Talk, names: Names, tmp_path: Path
-) -> None:
+@contextlib.contextmanager
+def _moving(start_server: StartServer, talk: Talk, folder: Path) -> Iterator[tuple[Moving, Daemon]]:
+    """The exporter, connected to the old server by every name."""
     with contextlib.ExitStack() as stack:
         moving = Moving(start_server, talk, stack)
-        names.addresses["one.test"] = [OLD]
-        config = quick(moving.target("one"), log=JSON)
-        prefix = names.asked_by(tmp_path)
-        daemon = stack.enter_context(running_exporter(tmp_path, config, prefix=prefix))
-        daemon.wait_for({"one": "ok"})
-        first = eventually(moving.at_old)
+        config = quick(*moving.targets(), log={"format": "json"})
+        prefix = moving.names.asked_by(folder)
+        daemon = stack.enter_context(running_exporter(folder, config, prefix=prefix))
+        daemon.wait_for(dict.fromkeys(SORTS, "ok"))
+        eventually(lambda: len(moving.at_old()) == len(SORTS))
+        yield moving, daemon
 
-        names.addresses["one.test"] = [NEW, OLD]
+
+def _wait_for_the_move(moving: Moving, daemon: Daemon, within: float) -> None:
+    """Wait until every name was looked up and followed where it can be; no target may be down meanwhile."""
+    asked, held = dict(moving.names.asked), moving.at_old()
+    moving.change()
+    if within < RESOLVED_EVERY_SECONDS:
         reload(daemon)
-        _polled(daemon, "one", 2)
-        assert moving.at_old() == first, "the address in use is still one of the name's"
-        assert not moving.new_wire.accepted
 
-        names.broken.add("one.test")
-        reload(daemon)
-        _polled(daemon, "one", 2)
-        assert moving.at_old() == first, "a failed lookup says nothing"
-        names.broken.clear()
+    def followed() -> bool:
+        page = always_up(daemon, *SORTS)
+        names = [f"{sort}.test" for sort in SORTS]
+        tried = told(daemon, "refuses") and moving.slow_wire.accepted
+        looked_up = all(moving.names.asked[name] > asked[name] for name in names)
+        return bool(tried) and looked_up and page.get(ADDRESS_CHANGES, "moves") == 1
 
-        names.addresses["one.test"] = [THIRD]
-        reload(daemon)
-        _polled(daemon, "one", 2)
-        assert moving.at_old() == first, "nobody listens at the new address"
+    eventually(followed, within)
+    eventually(lambda: len(moving.at_old()) == len(SORTS) - 1)
+    assert moving.at_old() < held, "only one of them has moved"
+    assert len(moving.at_new()) == 1
+    assert moving.new_wire.first_answers[0] < moving.old_wire.left[0], "make before break"
+    assert any(NEW in str(event) for event in told(daemon, "moves")), daemon.output()
+    assert "new address" in row_of_page(daemon, "refuses")
+    for sort in ("grows", "breaks", "refuses", "waits"):
+        assert daemon.scrape().get(ADDRESS_CHANGES, sort) == 0, sort
 
-        moving.new_wire.hold()
-        names.addresses["one.test"] = [NEW]
-        reload(daemon)
-        eventually(lambda: moving.new_wire.accepted)
-        _polled(daemon, "one", 2)
-        assert moving.at_old() == first, "the new server has not answered yet"
-        assert daemon.scrape().get(ADDRESS_CHANGES, "one") == 0
-        moving.new_wire.release()
-        eventually(lambda: len(moving.at_new()) == 1)
-        eventually(lambda: not moving.at_old())
 
-        _polled(daemon, "one", 1)
-        assert moving.new_wire.first_answers[-1] < moving.old_wire.left[-1], "make before break"
-        assert daemon.scrape().get(ADDRESS_CHANGES, "one") == 1
-        assert _told_of_a_move(daemon, "one"), daemon.output()
+def test_a_reload_follows_a_name_to_its_new_address_and_nothing_else_about_names_costs_a_connection(
+    start_server: StartServer, talk: Talk, tmp_path: Path
+) -> None:
+    with _moving(start_server, talk, tmp_path) as (moving, daemon):
+        _wait_for_the_move(moving, daemon, 10)
+
+        moving.slow_wire.release()
+        eventually(lambda: always_up(daemon, *SORTS).get(ADDRESS_CHANGES, "waits") == 1)
+        eventually(lambda: len(moving.at_old()) == len(SORTS) - 2)
 
 
 @pytest.mark.skipif(not CI, reason="waits for more than a minute; CI=true runs it")
-def test_a_name_is_resolved_again_every_minute(
-    start_server: StartServer, talk: Talk, names: Names, tmp_path: Path
-) -> None:
-    with contextlib.ExitStack() as stack:
-        moving = Moving(start_server, talk, stack)
-        sorts = ("moves", "grows", "breaks", "refuses")
-        names.addresses.update({f"{sort}.test": [OLD] for sort in sorts})
-        config = quick(*map(moving.target, sorts), log=JSON)
-        prefix = names.asked_by(tmp_path)
-        daemon = stack.enter_context(running_exporter(tmp_path, config, prefix=prefix))
-        daemon.wait_for(dict.fromkeys(sorts, "ok"))
-        eventually(lambda: len(moving.at_old()) == len(sorts))
-        names.addresses.update({"moves.test": [NEW], "grows.test": [NEW, OLD], "refuses.test": [THIRD]})
-        names.broken.add("breaks.test")
-        asked = dict(names.asked)
-
-        def moved() -> bool:
-            page = always_up(daemon, *sorts)
-            again = all(names.asked[f"{name}.test"] > asked[f"{name}.test"] for name in sorts)
-            return again and page.get(ADDRESS_CHANGES, "moves") == 1
-
-        eventually(moved, 1.25 * RESOLVED_EVERY_SECONDS)
-        assert _told_of_a_move(daemon, "moves")
-        for name in ("grows", "breaks", "refuses"):
-            assert daemon.scrape().get(ADDRESS_CHANGES, name) == 0, name
-        eventually(lambda: len(moving.at_new()) == 1)
-        eventually(lambda: len(moving.at_old()) == len(sorts) - 1)
+def test_a_name_is_resolved_again_every_minute(start_server: StartServer, talk: Talk, tmp_path: Path) -> None:
+    with _moving(start_server, talk, tmp_path) as (moving, daemon):
+        _wait_for_the_move(moving, daemon, 1.25 * RESOLVED_EVERY_SECONDS)
