@@ -146,7 +146,7 @@ def _carried_over(old: Watch | None, target: Target) -> Watch:
 def _log_change(before: Watch, after: Watch) -> None:
     fields: dict[str, object] = {"target": after.target.name, "state": after.state, "was": before.state}
     if isinstance(after.now, Outage):
-        fields["detail"] = after.now.detail
+        fields |= {"url": after.target.access.url, "detail": after.now.detail}
     if after.reading is not None:
         fields |= {"used": after.reading.slots.used, "limit": after.reading.slots.limit}
         if limit := explain_limit(after.reading):

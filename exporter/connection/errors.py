@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from redis.exceptions import RedisError
 
 from exporter.connection.failures import explain_failure
-from exporter.model import State
+from exporter.model import Access, State
 from exporter.parse import GarbageError
 
 
@@ -24,15 +24,15 @@ class LinkError(Exception):
 
 
 @contextmanager
-def as_link_errors(*, closed: State) -> Iterator[None]:
-    """Turn whatever a connection raises into a LinkError; `closed` is what a closed connection means here."""
+def as_link_errors(access: Access, *, closed: State, answered: bool = True) -> Iterator[None]:
+    """Turn whatever a connection raises into a LinkError; for the arguments see explain_failure."""
     try:
         yield
     except (RedisError, OSError, EOFError, GarbageError) as error:
-        raise link_error(error, closed) from error
+        raise link_error(error, access, closed=closed, answered=answered) from error
 
 
-def link_error(error: Exception, closed: State) -> LinkError:
-    """Explain an exception of a connection; `closed` is the state where the other side just hung up."""
-    state, detail = explain_failure(error, closed)
+def link_error(error: Exception, access: Access, *, closed: State, answered: bool = True) -> LinkError:
+    """Explain an exception of a connection; for the arguments see explain_failure."""
+    state, detail = explain_failure(error, access, closed=closed, answered=answered)
     return LinkError(state, detail, closed=isinstance(error, OSError | EOFError))

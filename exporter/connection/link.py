@@ -10,7 +10,8 @@ import time
 from dataclasses import dataclass, replace
 
 from exporter.connection.errors import LinkError, as_link_errors
-from exporter.connection.opening import Opened, Patience, open_connection
+from exporter.connection.failures import explain_timeout
+from exporter.connection.opening import Opened, Patience, Progress, open_connection
 from exporter.connection.outside import Outside, Replace
 from exporter.connection.resp import ErrorReply
 from exporter.connection.session import Session
@@ -47,6 +48,7 @@ class Link:
         self._session: Session | None = None
         self._opening: asyncio.Task[Opened] | None = None
         self._replacement: _Replacement | None = None
+        self._progress = Progress()
         self._last_failure = ""
 
     @property
@@ -69,9 +71,9 @@ class Link:
     def progress(self) -> str:
         """What a call that ran out of time was waiting for, in words; empty where there is nothing to say."""
         if self._opening is not None or self._replacement is not None:
-            return "still connecting" + (
-                f"; last attempt: {self._last_failure}" if self._last_failure else ""
-            )
+            if self._last_failure:
+                return f"still connecting; last attempt: {self._last_failure}"
+            return explain_timeout(self._progress.step, self._outside.access.url)
         silent = self.session.silent_for(time.monotonic()) if self.session is not None else 0.0
         return f"silent for {silent:.0f} s, the connection is kept" if silent else ""
 
@@ -194,7 +196,9 @@ class Link:
             None if self.near_limit or second else pace.timeout,
             State.AT_LIMIT if self.near_limit else State.TLS,
         )
-        return asyncio.ensure_future(open_connection(self._outside.access, self._outside.resolver, patience))
+        self._progress = progress = Progress()
+        outside = self._outside
+        return asyncio.ensure_future(open_connection(outside.access, outside.resolver, patience, progress))
 
     def _use(self, opened: Opened) -> Session:
         self.drop()
@@ -211,7 +215,7 @@ class Link:
             return
         if self._replacement is not None or not outside.may_try(now):
             return
-        with as_link_errors(closed=State.UNREACHABLE):
+        with as_link_errors(outside.access, closed=State.UNREACHABLE):
             addresses = await outside.resolver.addresses()
         used, url, peer = session.opened.access, outside.access.url, session.peer
         if peer is not None and url.tls == used.url.tls and peer[0] in addresses and peer[1] == url.port:
@@ -290,7 +294,7 @@ def _answered(opened: Opened) -> Opened:
     """Refuse, and close, a connection over which INFO is not answered."""
     if isinstance(opened.info, ErrorReply):
         opened.connection.close()
-        raise LinkError(*read_error(opened.info.text, "INFO", opened.credentials.secret))
+        raise LinkError(*read_error(opened.info.text, "INFO", opened.access, opened.credentials.secret))
     return opened
 
 

@@ -13,6 +13,7 @@ from exporter import NAME
 from exporter.aside import aside
 from exporter.connection.connect import connect, race
 from exporter.connection.errors import LinkError, as_link_errors
+from exporter.connection.failures import Step, explain_timeout
 from exporter.connection.resolver import Resolver
 from exporter.connection.resp import ErrorReply, Reply
 from exporter.connection.secrets import SecretError, read_secret
@@ -39,6 +40,13 @@ class Patience:
     connect: float
     reply: float | None
     closed_in_handshake: State
+
+
+@dataclass(slots=True)
+class Progress:
+    """What an opening waits for at the moment."""
+
+    step: Step = Step.FILES
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +97,10 @@ def auth_command(access: Access, secret: str) -> Command:
     return (b"AUTH", *who, secret.encode())
 
 
-async def open_connection(access: Access, resolver: Resolver, patience: Patience) -> Opened:
-    """Connect; AUTH, INFO and the greeting take one round trip together.
+async def open_connection(
+    access: Access, resolver: Resolver, patience: Patience, progress: Progress
+) -> Opened:
+    """Connect; AUTH, INFO and the greeting take one round trip together. `progress` is kept up to date.
 
     Raises:
         LinkError: it did not succeed, or not in time.
@@ -100,25 +110,27 @@ async def open_connection(access: Access, resolver: Resolver, patience: Patience
     try:
         async with asyncio.timeout(patience.connect):
             credentials = await read_credentials(access)
-            with as_link_errors(closed=patience.closed_in_handshake if access.url.tls else State.UNREACHABLE):
+            progress.step = Step.RESOLVE
+            closed = patience.closed_in_handshake if access.url.tls else State.UNREACHABLE
+            with as_link_errors(access, closed=closed, answered=False):
                 addresses = await resolver.addresses()
+                progress.step = Step.CONNECT
                 connection = await race(addresses, partial(connect, access, context=credentials.context))
+            progress.step = Step.ANSWER
             async with asyncio.timeout(patience.reply):
                 info, greeting = await _first_round_trip(connection, access, credentials.secret)
     except BaseException as error:
         if connection is not None:
             connection.close()
         if isinstance(error, TimeoutError):
-            raise _too_late(access, patience, connected=connection is not None) from None
+            raise _too_late(access, patience, progress.step) from None
         raise
     return Opened(connection, access, credentials, addresses, info, greeting, time.monotonic())
 
 
-def _too_late(access: Access, patience: Patience, *, connected: bool) -> LinkError:
-    if connected and patience.reply is not None:
-        return LinkError(State.TIMEOUT, f"connected, but no answer within {patience.reply:g} s")
-    hint = "; if the port does not speak TLS, write redis://" if access.url.tls else ""
-    return LinkError(State.TIMEOUT, f"no connection within {patience.connect:g} s{hint}")
+def _too_late(access: Access, patience: Patience, step: Step) -> LinkError:
+    seconds = patience.reply if step is Step.ANSWER and patience.reply is not None else patience.connect
+    return LinkError(State.TIMEOUT, explain_timeout(step, access.url, seconds))
 
 
 async def _first_round_trip(
@@ -128,14 +140,15 @@ async def _first_round_trip(
     auth = [auth_command(access, secret)] if secret is not None else []
     expected = deque(connection.send(*auth, INFO, *GREETING.values()))
     greeting: dict[str, Reply] = {}
-    with as_link_errors(closed=State.UNREACHABLE):
-        if auth:
+    if auth:
+        with as_link_errors(access, closed=State.UNREACHABLE, answered=False):
             refusal = await connection.receive(expected.popleft())
-            if isinstance(refusal, ErrorReply):
-                raise LinkError(*read_error(refusal.text, "AUTH", secret))
+        if isinstance(refusal, ErrorReply):
+            raise LinkError(*read_error(refusal.text, "AUTH", access, secret))
+    with as_link_errors(access, closed=State.UNREACHABLE, answered=bool(auth)):
         info = await connection.receive(expected.popleft())
         if isinstance(info, ErrorReply):
-            state, detail = read_error(info.text, "INFO", secret)
+            state, detail = read_error(info.text, "INFO", access, secret)
             if state not in PASSING:
                 raise LinkError(state, detail)
         # A server that hangs up after INFO has told what matters; its end is found at the next command.

@@ -14,6 +14,7 @@ _MAX_LINE_BYTES = 64 * 1024
 _MAX_ITEMS = 64
 _MAX_DEPTH = 2  # no reply to what we ask nests deeper
 _MAX_STREAM_BYTES = 2**40  # a streamed reply is never held, so it needs no other bound than its reader's time
+_BEGINNING_BYTES = 64
 _WHOLE = re.compile(rb"-?[0-9]{1,19}")
 _END = b"\r\n"
 
@@ -60,6 +61,11 @@ class ReplyReader:
         """Whether a part of a reply has come and the rest has not."""
         return self._left is not None or bool(self._buffer)
 
+    @property
+    def begun(self) -> bytes:
+        """How a reply that has not come whole begins; empty in the middle of a text that goes to a sink."""
+        return bytes(self._buffer[:_BEGINNING_BYTES]) if self._left is None else b""
+
     def feed(self, piece: bytes) -> None:
         """Take what has come."""
         self._buffer += piece
@@ -75,13 +81,16 @@ class ReplyReader:
 
         """
         if text_only and self._left is None and self._buffer and self._buffer[0] not in b"$-":
-            raise GarbageError
+            raise GarbageError(self.begun)
         if sink is None and self._left is None:
             return self._hold()
         return self._stream(sink or _drop)
 
     def _hold(self) -> Reply | Mark:
-        found = self._parse(0, depth=0)
+        try:
+            found = self._parse(0, depth=0)
+        except GarbageError:
+            raise GarbageError(self.begun) from None
         if found is None:
             return Mark.INCOMPLETE
         reply, end = found

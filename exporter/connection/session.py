@@ -65,7 +65,7 @@ class Session:
         if lost is not None and not self.opened.connection.owed:
             self.close()
         if isinstance(lost, UnaskedError):
-            raise link_error(lost, State.PROTOCOL)
+            raise link_error(lost, self.opened.access, closed=State.PROTOCOL)
 
     def ask_rights_again(self) -> None:
         """Forget what was denied: a right may have been given since."""
@@ -91,7 +91,7 @@ class Session:
         answer, reply = await self._ask(auth_command(access, secret), INFO)
         refusal = ""
         if isinstance(answer, ErrorReply):
-            _, refusal = read_error(answer.text, "AUTH", secret)
+            _, refusal = read_error(answer.text, "AUTH", access, secret)
         else:
             self.opened = replace(self.opened, access=access, credentials=credentials)
             self.ask_rights_again()
@@ -107,7 +107,8 @@ class Session:
         if isinstance(reply, bytes):
             return reply
         if isinstance(reply, ErrorReply):
-            refusal = LinkError(*read_error(reply.text, "INFO", self.opened.credentials.secret))
+            access, secret = self.opened.access, self.opened.credentials.secret
+            refusal = LinkError(*read_error(reply.text, "INFO", access, secret))
         else:
             refusal = LinkError(State.PROTOCOL, "unexpected reply type to INFO")
         if refusal.state not in PASSING:
@@ -164,7 +165,7 @@ class Session:
     @contextmanager
     def _closing(self) -> Iterator[None]:
         try:
-            with as_link_errors(closed=State.UNREACHABLE):
+            with as_link_errors(self.opened.access, closed=State.UNREACHABLE):
                 yield
         except LinkError:
             self.close()

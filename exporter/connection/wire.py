@@ -252,5 +252,5 @@ class Connection:
     def _lost_in_reply(self, error: Exception) -> Exception:
         """An end in the middle of a reply is another thing than one before it."""
         if isinstance(error, EOFError) and self._reader.in_reply:
-            return asyncio.IncompleteReadError(b"...", None)
+            return asyncio.IncompleteReadError(self._reader.begun or b"...", None)
         return error
