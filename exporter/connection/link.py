@@ -13,10 +13,9 @@ from exporter.connection.errors import LinkError, as_link_errors
 from exporter.connection.failures import explain_timeout
 from exporter.connection.opening import Opened, Patience, Progress, open_connection
 from exporter.connection.outside import Outside, Replace
-from exporter.connection.resp import ErrorReply
+from exporter.connection.pending import GivenUpError, answered, give_up, result_of
 from exporter.connection.session import Session
 from exporter.model import Access, Pace, State
-from exporter.parse.errors import read_error
 
 _PACE = Pace(interval=5.0, timeout=2.0)
 
@@ -118,7 +117,7 @@ class Link:
         """
         try:
             return await self._info(time.monotonic())
-        except _GivenUpError:  # the settings have changed meanwhile
+        except GivenUpError:  # the settings have changed meanwhile
             return await self.info()
 
     async def _info(self, began: float) -> bytes:
@@ -175,7 +174,7 @@ class Link:
         if self._opening is None:
             self._opening = self._begin_opening()
         try:
-            opened = await _result_of(self._opening)
+            opened = await result_of(self._opening)
         except LinkError as error:
             self._note_failure(error)
             raise
@@ -237,7 +236,7 @@ class Link:
         if not (replacement.elsewhere or replacement.opening.done() or self.session is None):
             return
         try:
-            opened = _answered(await _result_of(replacement.opening))
+            opened = answered(await result_of(replacement.opening))
         except LinkError as error:
             self._replacement = None
             self.refused += error.state is State.AT_LIMIT
@@ -267,42 +266,9 @@ class Link:
     def _give_up_opening(self) -> None:
         opening, self._opening = self._opening, None
         if opening is not None:
-            _give_up(opening)
+            give_up(opening)
 
     def _give_up_replacement(self) -> None:
         replacement, self._replacement = self._replacement, None
         if replacement is not None:
-            _give_up(replacement.opening)
-
-
-class _GivenUpError(Exception):
-    """An opening was cancelled because the settings have changed."""
-
-
-async def _result_of(opening: "asyncio.Task[Opened]") -> Opened:
-    """Wait for an opening, which goes on when the waiting is given up."""
-    try:
-        return await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        ourselves = asyncio.current_task()
-        if opening.cancelled() and ourselves is not None and not ourselves.cancelling():
-            raise _GivenUpError from None
-        raise
-
-
-def _answered(opened: Opened) -> Opened:
-    """Refuse, and close, a connection over which INFO is not answered."""
-    if isinstance(opened.info, ErrorReply):
-        opened.connection.close()
-        raise LinkError(*read_error(opened.info.text, "INFO", opened.access, opened.credentials.secret))
-    return opened
-
-
-def _give_up(opening: "asyncio.Task[Opened]") -> None:
-    opening.cancel()
-    opening.add_done_callback(_close_unwanted)
-
-
-def _close_unwanted(opening: "asyncio.Task[Opened]") -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().connection.close()
+            give_up(replacement.opening)
