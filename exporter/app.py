@@ -56,7 +56,8 @@ class Fleet:
             else:
                 poller.change(heir, pace, plan)
                 running.append((poller, task))
-        for index, target in enumerate(target for target in targets if target not in kept):
+        inherited = {heir.name for heir in kept if heir is not None}
+        for index, target in enumerate(target for target in targets if target.name not in inherited):
             poller = Poller(target, pace, plan, self._report)
             task = self._tasks.create_task(poller.run(index * _START_SPACING_SECONDS), name=target.name)
             running.append((poller, task))

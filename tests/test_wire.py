@@ -55,6 +55,19 @@ async def counting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
         )
 
 
+def test_a_dead_host_is_told_within_two_minutes_also_while_it_owes_a_reply() -> None:
+    async def use(connection: Connection) -> None:
+        sock = connection._transport.get_extra_info("socket")  # noqa: SLF001
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+        idle, interval, count, limit = (sock.getsockopt(socket.IPPROTO_TCP, each) for each in options)
+        assert idle + interval * count <= 120
+        assert limit == 120_000
+
+    converse(counting, use)
+
+
 def test_commands_sent_together_are_answered_in_their_order() -> None:
     async def use(connection: Connection) -> None:
         assert await connection.ask(PING, PING, PING) == [1, 2, 3]

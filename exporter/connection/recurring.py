@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -32,6 +32,7 @@ class Recurring(Generic[T]):
         if self._reading is None and now >= self._due:
             self._due = now + self._seconds
             self._reading = asyncio.ensure_future(self._read())
+            self._reading.add_done_callback(_look_at)
         return found
 
     def close(self) -> None:
@@ -39,3 +40,9 @@ class Recurring(Generic[T]):
         if self._reading is not None:
             self._reading.cancel()
             self._reading = None
+
+
+def _look_at(reading: "asyncio.Future[Any]") -> None:
+    """See a failure that nobody may ask for, or asyncio reports it as forgotten."""
+    if not reading.cancelled():
+        reading.exception()

@@ -28,7 +28,7 @@ class Session:
     """
 
     def __init__(self, opened: Opened) -> None:
-        self.opened = opened
+        self.opened = replace(opened, info=None, greeting={})  # which are of no more use
         self.closed = False
         self.denied: frozenset[str] = frozenset()
         self.own_id = b""
