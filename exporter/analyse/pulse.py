@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from exporter.model import ServerInfo
 
 WINDOW_SECONDS = 300.0
+BEAT_SECONDS = 10.0  # between two beats that are kept, so that polls every second cost no more than others
 
 Beat = tuple[float, int, int, int]
 
@@ -30,7 +31,11 @@ class Pulse:
         same = run_id == self.run_id and received >= last[1] and commands >= last[2]
         kept = self.beats if same else ()
         beat = (now, received, commands, clients)
-        return Pulse((*(each for each in kept if each[0] > now - WINDOW_SECONDS), beat), run_id)
+        if len(kept) > 1 and now - kept[-2][0] < BEAT_SECONDS:
+            kept = kept[:-1]  # the newest always stands; those before it are further apart
+        while kept and kept[0][0] <= now - WINDOW_SECONDS:
+            kept = kept[1:]
+        return Pulse((*kept, beat), run_id)
 
     @property
     def opened_per_command(self) -> float | None:

@@ -68,10 +68,11 @@ def explain_limit(reading: Reading) -> str:
 
 
 def recent(samples: Samples, at: float, value: float, window: float) -> Samples:
-    """Add a sample and drop those older than the window (seconds)."""
-    return (*(sample for sample in samples if sample[0] > at - window), (at, value))
+    """Add a sample; of the earlier ones keep those of the window (seconds) that may still be the peak."""
+    kept = (sample for sample in samples if sample[0] > at - window and sample[1] > value)
+    return (*kept, (at, value))
 
 
 def peak(samples: Samples) -> float | None:
-    """The highest of the samples, or None without any."""
-    return max((value for _, value in samples), default=None)
+    """The highest of the samples that `recent` kept, or None without any."""
+    return samples[0][1] if samples else None

@@ -72,12 +72,14 @@ class Opened:
 
 
 async def read_credentials(access: Access) -> Credentials:
-    """Read password and certificates, in a thread: a file can lie on a disk that does not answer.
+    """Read password and certificates, in a thread where there is a file: its disk may not answer.
 
     Raises:
         LinkError: a file cannot be used.
 
     """
+    if access.password_file is None and not access.url.tls:
+        return Credentials(access.password, None, ())
 
     def read() -> Credentials:
         context = tls_context(access.tls) if access.url.tls else None

@@ -24,31 +24,21 @@ class Session:
     """Talks over one opened connection, for one caller at a time. Once `closed` it stays so.
 
     A cancelled call leaves its reply owed and the connection open; the next one reads it first, and drops it.
-    `denied` holds the commands that this user may not run, as ACL rules write them.
+    `denied` holds the commands that this user may not run, as ACL rules write them. `peer` is the server's
+    address and port, None over a unix socket; `own_address` our end as the server prints it, unless there is
+    a proxy or NAT between us.
     """
 
     def __init__(self, opened: Opened) -> None:
         self.opened = replace(opened, info=None, greeting={})  # which are of no more use
         self.closed = False
+        self.peer = opened.connection.socket_name("peername")
+        self.own_address = _as_the_server_prints_it(opened.connection.socket_name("sockname"))
         self.denied: frozenset[str] = frozenset()
         self.own_id = b""
         self._greeted: frozenset[str] = frozenset()
         for name, reply in opened.greeting.items():
             self._note_greeting(name, reply)
-
-    @property
-    def peer(self) -> tuple[str, int] | None:
-        """Address and port of the server; None over a unix socket."""
-        return self.opened.connection.socket_name("peername")
-
-    @property
-    def own_address(self) -> bytes:
-        """Our end of the connection as the server prints it, unless there is a proxy or NAT between us."""
-        own = self.opened.connection.socket_name("sockname")
-        if own is None:
-            return b""
-        host, port = own
-        return (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode()
 
     def silent_for(self, now: float) -> float:
         """Seconds for which a reply is owed and no byte came."""
@@ -184,3 +174,10 @@ class Session:
             self._greeted |= {name}
         if name == "client|id":
             self.own_id = b"%d" % answer if isinstance(answer, int) else b""
+
+
+def _as_the_server_prints_it(place: tuple[str, int] | None) -> bytes:
+    if place is None:
+        return b""
+    host, port = place
+    return (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode()
