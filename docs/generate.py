@@ -4,7 +4,7 @@
 """
 
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -119,7 +119,7 @@ def _target_fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, F
             yield from _target_fields(section, f"{prefix}{name}.")
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for first, *rest in rows:
         lines.append("| " + " | ".join([f"`{first}`", *(cell.replace("|", "\\|") for cell in rest)]) + " |")
