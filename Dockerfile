@@ -16,7 +16,7 @@ RUN /tools/bin/pip wheel --no-cache-dir --no-build-isolation --no-deps --wheel-d
 # Bytecode of the standard library too, which images of Python leave out: on a read-only root it would be
 # compiled anew at each start and at each health check.
 RUN PYTHONPYCACHEPREFIX=/app/bytecode /app/bin/python -m compileall -q --invalidation-mode unchecked-hash \
-    -x '/(ensurepip|idlelib|pydoc_data|site-packages/pip|test|tkinter|turtledemo)/' \
+    -x '/(ensurepip|idlelib|markdown_it|mdurl|pydoc_data|pygments|site-packages/pip|test|tkinter|turtledemo)/' \
     "$(/app/bin/python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" /app/lib
 
 FROM ${BASE}

@@ -70,8 +70,9 @@ Generated from `exporter/settings/tree.py` by `make docs`; do not edit.
 
 One tree of settings is read from flags, environment variables and a YAML file (`--config.file`, or
 `EXPORTER_CONFIG__FILE`). Flags win over variables, variables over the file, the file over defaults. Unknown
-keys and bad values are refused, all of them at once: `redis-connection-exporter check-config FILE` names each
-with its line and path. A commented example is `config/exporter.yaml`.
+keys and bad values are refused, all of them at once: `redis-connection-exporter check-config FILE...` names
+each with its file, line and path. With `--connect` it also tries every server once, those of all shards, and
+gives each `poll.connect_timeout` and `poll.timeout`. A commented example is `config/exporter.yaml`.
 
 Durations are written as in Prometheus: `500ms`, `5s`, `1m30s`. A list in a variable is written with commas.
 SIGHUP or `POST /-/reload` reads everything again; a faulty file leaves the old settings in force, and

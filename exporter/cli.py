@@ -3,7 +3,6 @@
 import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from exporter import NAME
 from exporter.loading import Loading
@@ -53,18 +52,9 @@ def _load_again(arguments: Sequence[str]) -> Config:
 
 
 def _check_config(arguments: Sequence[str]) -> int:
-    from exporter.settings import Sources, load
-    from exporter.settings.arguments import Parser
+    from exporter.commands.check_config import check_config
 
-    parser = Parser("check-config", "Check a configuration file, and name every fault with its path.")
-    parser.add_argument("file", metavar="FILE", type=Path)
-    file = parser.read(arguments)["file"]
-    try:
-        settings = load(Sources(file if isinstance(file, Path) else None))
-    except ConfigError as error:
-        return _print_faults(error)
-    print(f"{file}: ok, {len(settings.targets)} target{'s' if len(settings.targets) != 1 else ''}")
-    return 0
+    return check_config(arguments)
 
 
 def _healthcheck(arguments: Sequence[str]) -> int:

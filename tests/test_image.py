@@ -12,11 +12,12 @@ from tests.daemon import ROOT, quick, target
 from tests.image import Image, running_container
 
 # What the image adds to its base; docs/deploy.md says so.
-_MOST_BYTES = 55_000_000
+_MOST_BYTES = 60_000_000
 
 _MODULES_WITHOUT_BYTECODE = """
 import os, sys
 import exporter.app, exporter.settings.arguments, http.client
+import exporter.commands.check_config, exporter.commands.trials, exporter.commands.trial_table
 print([name for name, module in sys.modules.items()
        if getattr(module, "__cached__", None) and not os.path.exists(module.__cached__)])
 """

@@ -10,9 +10,9 @@ from exporter.settings.load import Sources
 
 _EPILOG = f"""\
 other commands:
-  {NAME} check-config FILE    name every fault of a configuration file
-  {NAME} demo                 start Redis servers in trouble, and watch them
-  {NAME} healthcheck          exit 0 when the running exporter is healthy
+  {NAME} check-config FILE...  name every fault of files; --connect tries their servers
+  {NAME} demo                  start Redis servers in trouble, and watch them
+  {NAME} healthcheck           exit 0 when the running exporter is healthy
 
 Every setting is a flag, a key of the file (web.listen_address) and a variable (EXPORTER_WEB__LISTEN_ADDRESS).
 Flags win over variables, variables over the file. Passwords are given by file, variable or password_file

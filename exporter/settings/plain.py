@@ -16,7 +16,7 @@ def plain_config(settings: Settings) -> Config:
     """Take what the daemon needs from the settings: its own targets, each with the credentials that apply."""
     shard = Shard(settings.shard.index, settings.shard.count)
     return Config(
-        targets=tuple(_target(each, settings.auth) for each in settings.targets if shard.owns(each.name)),
+        targets=tuple(each for each in plain_targets(settings) if shard.owns(each.name)),
         pace=Pace(**dict(settings.poll)),
         listen=settings.web.listen_address,
         clients=_plan(settings.clients),
@@ -26,6 +26,11 @@ def plain_config(settings: Settings) -> Config:
         log_format=settings.log.format,
         shown=_shown(settings),
     )
+
+
+def plain_targets(settings: Settings) -> tuple[Target, ...]:
+    """All targets, those of other shards too, each with the credentials that apply."""
+    return tuple(_target(each, settings.auth) for each in settings.targets)
 
 
 def _plan(clients: Clients) -> ClientPlan:
