@@ -311,11 +311,16 @@ class ClientState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AppClients:
-    """The connections of one app in one list; memory is None where the server does not tell it."""
+    """The connections of one app in one list; None is what the server does not tell.
+
+    Of the memory, output buffers are the replies that clients have not read yet (omem).
+    """
 
     states: Mapping[ClientState, int]
     memory_bytes: int | None
     oldest_idle_seconds: int
+    subscriptions: int | None = None
+    output_buffer_bytes: int | None = None
 
     @property
     def total(self) -> int:
