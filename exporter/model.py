@@ -255,6 +255,27 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class BufferLimit:
+    """Unread output at which a server cuts a client off, at once or after some seconds; 0 bytes: never."""
+
+    hard_bytes: int
+    soft_bytes: int
+    soft_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """What CONFIG GET told; None or empty where it was not asked, or not answered.
+
+    `buffer_limits` are by class of clients: normal, replica, pubsub.
+    """
+
+    max_clients: int | None = None
+    reserved: int | None = None
+    buffer_limits: Mapping[str, BufferLimit] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Slots:
     """Connections as the server's own admission test counts them; the limit is None where nobody tells it.
 
@@ -437,6 +458,7 @@ class Reading:
     slots: Slots
     denied: frozenset[str] = frozenset()
     clients: Survey | None = None
+    config: ServerConfig = ServerConfig()
     reserve_refuses: bool = False
 
     @property
