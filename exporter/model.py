@@ -258,6 +258,27 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, slots=True)
+class BufferLimit:
+    """Unread output at which a server cuts a client off, at once or after some seconds; 0 bytes: never."""
+
+    hard_bytes: int
+    soft_bytes: int
+    soft_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """What CONFIG GET told; None or empty where it was not asked, or not answered.
+
+    `buffer_limits` are by class of clients: normal, replica, pubsub.
+    """
+
+    max_clients: int | None = None
+    reserved: int | None = None
+    buffer_limits: Mapping[str, BufferLimit] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Slots:
     """Connections as the server's own admission test counts them; the limit is None where nobody tells it.
 
@@ -319,11 +340,16 @@ class ClientState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AppClients:
-    """The connections of one app in one list; memory is None where the server does not tell it."""
+    """The connections of one app in one list; None is what the server does not tell.
+
+    Of the memory, output buffers are the replies that clients have not read yet (omem).
+    """
 
     states: Mapping[ClientState, int]
     memory_bytes: int | None
     oldest_idle_seconds: int
+    subscriptions: int | None = None
+    output_buffer_bytes: int | None = None
 
     @property
     def total(self) -> int:
@@ -443,6 +469,7 @@ class Reading:
     slots: Slots
     denied: frozenset[str] = frozenset()
     clients: Survey | None = None
+    config: ServerConfig = ServerConfig()
     reserve_refuses: bool = False
 
     @property

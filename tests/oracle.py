@@ -6,13 +6,14 @@ from collections import Counter
 from exporter.analyse.apps import clean_label, host_of, name_app, name_app_by_host
 from exporter.model import AppRules, ClientState
 
-COLUMNS = ("id", "addr", "name", "age", "idle", "flags", "db", "watch", "tot-mem", "tot-cmds")
-_WHOLE = ("id", "age", "idle", "watch", "tot-mem", "tot-cmds")
+COLUMNS = ("id", "addr", "name", "age", "idle", "flags", "db", "watch", "omem", "tot-mem", "tot-cmds")
+_SUBSCRIPTIONS = ("sub", "psub", "ssub")
+_WHOLE = ("id", "age", "idle", "watch", "omem", "tot-mem", "tot-cmds")
 _IDENTITY = ("cmd", "user", "lib-name", "lib-ver")
 
 
 def read_client_list(reply: bytes) -> tuple[list[dict[str, bytes]], int]:
-    """Every row's columns and identity by key, and how many rows cannot be read."""
+    """Every row's columns, identity and sum of subscriptions by key, and how many rows cannot be read."""
     rows, unreadable = [], 0
     for line in reply.split(b"\n"):
         if not line.strip():
@@ -30,7 +31,10 @@ def read_client_list(reply: bytes) -> tuple[list[dict[str, bytes]], int]:
         whole = all(re.fullmatch(b"[0-9]{1,19}", fields[key]) for key in _WHOLE if key in fields)
         signed = re.fullmatch(b"-?[0-9]{1,19}", fields.get("db", b"0"))
         if wanted <= set(fields) and whole and signed:
-            rows.append({key: fields.get(key, b"") for key in (*COLUMNS, *_IDENTITY)})
+            row = {key: fields.get(key, b"") for key in (*COLUMNS, *_IDENTITY)}
+            told = [fields[key] for key in _SUBSCRIPTIONS if key in fields]
+            sum_of_all = sum(int(number) for number in told if re.fullmatch(b"[0-9]{1,19}", number))
+            rows.append(row | {"subscriptions": b"%d" % sum_of_all if told else b""})
         else:
             unreadable += 1
     return rows, unreadable
@@ -38,8 +42,9 @@ def read_client_list(reply: bytes) -> tuple[list[dict[str, bytes]], int]:
 
 def count_clients(reply: bytes, rules: AppRules, stale_after: float) -> dict[str, Counter[object]]:
     """The cuts of a list, one row after the other; keyed as the attributes of ClientGroups."""
-    names = ("apps", "hosts", "users", "libraries", "commands", "databases", "blocked", "numbers")
-    cuts: dict[str, Counter[object]] = {name: Counter() for name in names}
+    names = ("apps", "hosts", "users", "libraries", "commands", "databases", "blocked")
+    per_app = ("subscriptions", "output")
+    cuts: dict[str, Counter[object]] = {name: Counter() for name in (*names, *per_app, "numbers")}
     for row in read_client_list(reply)[0]:
         host = host_of(row["addr"])
         app = name_app(rules, row["name"], row["user"], row["lib-name"]) or name_app_by_host(rules, host)
@@ -56,6 +61,8 @@ def count_clients(reply: bytes, rules: AppRules, stale_after: float) -> dict[str
         cuts["numbers"]["age"] += int(row["age"])
         cuts["numbers"]["memory"] += int(row["tot-mem"] or 0)
         cuts["numbers"]["nameless"] += row["name"] == b""
+        cuts["subscriptions"][app] += int(row["subscriptions"] or 0)
+        cuts["output"][app] += int(row["omem"] or 0)
     return cuts
 
 

@@ -20,6 +20,14 @@ _REDIS_8_2 = (
     b"io-thread=1 tot-net-in=1 tot-net-out=2 tot-cmds=3 read-events=4 parse-batch-cnt=6\n"
 )
 _ROW = b"id=%d addr=1.2.3.4:5 fd=8 name=%b age=9 idle=1 flags=N db=0 events=r cmd=get user=%b\n"
+_SUBSCRIBED = (
+    b"id=%d addr=1.2.3.4:5 fd=8 name=a age=9 idle=1 flags=P db=0 %b multi=-1 qbuf=0 oll=0 omem=%b events=r "
+    b"cmd=subscribe user=u\n"
+)
+COLUMNS = (
+    *("id", "addr", "name", "age", "idle", "flags", "db", "subscriptions", "watch", "omem", "tot-mem"),
+    *("identity", "tot-cmds"),
+)
 
 
 def read(reply: bytes) -> tuple[list[dict[str, bytes]], int]:
@@ -28,22 +36,13 @@ def read(reply: bytes) -> tuple[list[dict[str, bytes]], int]:
     for block in clients.split_blocks(reply):
         read, failed = clients.read_rows(block)
         unreadable += failed
-        for *before, identity, commands in read:
-            named = dict(
-                zip(("cmd", "user", "lib-name", "lib-ver"), clients.read_identity(identity), strict=True)
-            )
-            columns = (
-                "id",
-                "addr",
-                "name",
-                "age",
-                "idle",
-                "flags",
-                "db",
-                "watch",
-                "tot-mem",
-            )
-            rows.append(dict(zip(columns, before, strict=True)) | {"tot-cmds": commands} | named)
+        for row in read:
+            columns = dict(zip(COLUMNS, row, strict=True))
+            identity = clients.read_identity(columns.pop("identity"))
+            told = columns["subscriptions"]
+            columns["subscriptions"] = b"%d" % clients.count_subscriptions(told) if told else b""
+            columns |= zip(("cmd", "user", "lib-name", "lib-ver"), identity, strict=True)
+            rows.append(columns)
     return rows, unreadable
 
 
@@ -110,6 +109,72 @@ def test_a_row_that_cannot_be_read_is_counted_and_costs_no_other() -> None:
             assert ([row["id"] for row in rows], unreadable) == ([b"1", b"2"], 1), bad
 
 
+@pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: path.stem)
+def test_a_captured_subscriber_has_its_subscriptions_and_nobody_else_has_any(capture: Path) -> None:
+    rows, _ = read(capture.read_bytes())
+    assert {row["name"]: row["subscriptions"] for row in rows if row["subscriptions"] != b"0"} == {
+        b"listening": b"1"
+    }
+    assert all(row["omem"].isdigit() for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("told", "sum_of_all"),
+    [
+        (b"sub=0 psub=0 ssub=0", b"0"),
+        (b"sub=1 psub=0 ssub=0", b"1"),
+        (b"sub=0 psub=2 ssub=0", b"2"),
+        (b"sub=0 psub=0 ssub=3", b"3"),
+        (b"sub=10 psub=20 ssub=30", b"60"),
+        (b"sub=0 psub=0", b"0"),
+        (b"sub=0 psub=7", b"7"),
+        (b"sub=5", b"5"),
+        (b"sub=0", b"0"),
+        (b"ssub=4 sub=1", b"5"),
+        (b"sub=1 of=2 psub=3", b"4"),
+        (b"sub=00 psub=00 ssub=00", b"0"),
+        # What is no number counts as none.
+        (b"sub=-1 psub=2 ssub=x", b"2"),
+        (b"sub= psub=" + b"9" * 20, b"0"),
+        (b"x=1", b""),
+    ],
+)
+@pytest.mark.parametrize("others", [b"sub=0 psub=0 ssub=0", b"sub=2 psub=0 ssub=0", None])
+def test_subscriptions_are_summed_whatever_their_fields(
+    told: bytes, sum_of_all: bytes, others: bytes | None
+) -> None:
+    reply = _SUBSCRIBED % (1, told, b"0") + _SUBSCRIBED % (2, told if others is None else others, b"17")
+    rows, unreadable = read(reply)
+    assert (rows[0]["subscriptions"], rows[0]["omem"], rows[1]["omem"]) == (sum_of_all, b"0", b"17")
+    assert (rows, unreadable) == read_client_list(reply)
+
+
+def test_an_output_buffer_that_is_no_number_makes_a_row_unreadable() -> None:
+    good = _SUBSCRIBED % (1, b"sub=1 psub=0 ssub=0", b"5")
+    for odd in (b"-5", b"", b"x", b"9" * 20):
+        rows, unreadable = read(good + _SUBSCRIBED % (2, b"sub=1 psub=0 ssub=0", odd))
+        assert ([row["id"] for row in rows], unreadable) == ([b"1"], 1)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([b"sub", b"psub", b"ssub", b"resp"]), st.sampled_from([b"0", b"1", b"00", b""])
+        ),
+        max_size=7,
+    ),
+    st.lists(st.sampled_from([b"sub=0 psub=0 ssub=0", b"sub=0 psub=1 ssub=0"]), max_size=2),
+)
+def test_any_fields_of_subscriptions_read_as_the_slow_reader_reads_them(
+    fields: list[tuple[bytes, bytes]], before: list[bytes]
+) -> None:
+    told = b" ".join(key + b"=" + value for key, value in fields) or b"x=1"
+    reply = b"".join(
+        _SUBSCRIBED % (number, each, b"0") for number, each in enumerate([*before, told, *before])
+    )
+    assert read(reply) == read_client_list(reply)
+
+
 def test_a_reply_of_many_blocks_loses_no_row_at_their_borders() -> None:
     reply = b"".join(_ROW % (number, b"n" * (number % 90), b"u") for number in range(5000))
     blocks = list(clients.split_blocks(reply))
@@ -153,7 +218,9 @@ def test_sockets_with_spaces_read_as_the_slow_reader_reads_them(who: list[tuple[
     assert read(reply) == read_client_list(reply)
 
 
-_KEYS = b"id addr name age idle flags db watch tot-mem cmd user lib-name lib-ver tot-cmds resp".split()
+_KEYS = (
+    b"id addr name age idle flags db sub psub ssub watch omem tot-mem cmd user lib-name lib-ver tot-cmds resp"
+).split()
 _WORDS = st.sampled_from([*_KEYS, b"=", b" ", b"\n", b"\r", b"1", b"-1", b"x", b"\xff"])
 
 

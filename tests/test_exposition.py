@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import subprocess
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,11 @@ from exporter.model import (
     Access,
     Activity,
     AppRules,
+    BufferLimit,
     ListCost,
     Outage,
     Reading,
+    ServerConfig,
     ServerInfo,
     State,
     Survey,
@@ -85,7 +88,11 @@ def canonical(own: OwnMetrics | None = None) -> Pages:
     targets = (orders, *map(_target, ("cache", "replica", "gone", "new")))
     board.set_targets(targets)
     pages.set_targets()
-    primary = _reading("debian13-valkey", 1_800_000_000.25, "-primary")
+    limits = {"normal": BufferLimit(0, 0, 0), "pubsub": BufferLimit(33_554_432, 8_388_608, 60)}
+    primary = replace(
+        _reading("debian13-valkey", 1_800_000_000.25, "-primary"),
+        config=ServerConfig(buffer_limits=limits),
+    )
     board.record("orders", primary, Activity(1), now=0.0, patience=10.0)
     board.record("cache", _reading("pypi-redis-5.0", 1_800_000_001.5), Activity(2), now=0.0, patience=10.0)
     replica = _reading("debian13-valkey", 1_800_000_000.5, "-replica")

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.analyse.groups import AppNames, Tally, state_of
+from exporter.analyse.groups import AppNames, Tally
+from exporter.analyse.states import state_of
 from exporter.model import AppRules, ClientGroups, ClientState
 from exporter.parse.clients import read_rows, split_blocks
 from tests.oracle import count_clients
@@ -18,8 +19,8 @@ CAPTURES = sorted((Path(__file__).parent / "data").glob("clients-*.txt"))
 STALE_AFTER = 300.0
 _RULES = AppRules()
 _ROW = (
-    b"id=%d addr=%b:5 fd=8 name=%b age=%d idle=%d flags=%b db=%d watch=%d tot-mem=%d events=r "
-    b"cmd=%b user=%b lib-name=%b lib-ver=%b\n"
+    b"id=%d addr=%b:5 fd=8 name=%b age=%d idle=%d flags=%b db=%d sub=%d psub=%d ssub=0 multi=-1 watch=%d "
+    b"omem=%d tot-mem=%d events=r cmd=%b user=%b lib-name=%b lib-ver=%b\n"
 )
 
 
@@ -45,6 +46,10 @@ def assert_as_the_slow_one_counts(reply: bytes) -> None:
     assert Counter(numbers) == slow["numbers"]
     for parts in (groups.hosts, groups.users, groups.libraries, groups.commands, groups.databases, cells):
         assert sum(parts.values()) == groups.total
+    # A Counter equals another whose missing keys are 0.
+    apps = groups.apps.items()
+    assert Counter({name: app.subscriptions or 0 for name, app in apps}) == slow["subscriptions"]
+    assert Counter({name: app.output_buffer_bytes or 0 for name, app in apps}) == slow["output"]
     assert sum(groups.idle_seconds) == sum(groups.age_seconds) == groups.total
 
 
@@ -59,9 +64,12 @@ _CLIENTS = st.tuples(
     st.sampled_from([b"", b"orders-1", b"orders-2", b"cart", b"a=b"]),
     st.integers(0, 10**6),
     st.sampled_from([0, 1, 5, 299, 300, 301, 10**6]),
-    st.text("NbPxOSMduAIUCgoiEtTBre", min_size=1, max_size=4).map(str.encode),
+    st.text("NbPxOSMduAIUCgoiEtTBreH", min_size=1, max_size=4).map(str.encode),
     st.integers(0, 3),
+    st.sampled_from([0, 0, 1, 12]),
+    st.sampled_from([0, 0, 3]),
     st.integers(0, 2),
+    st.sampled_from([0, 0, 20_504, 10**9]),
     st.integers(0, 10**9),
     st.sampled_from([b"get", b"blpop", b"NULL"]),
     st.sampled_from([b"default", b"shop", "größe".encode()]),
@@ -77,11 +85,13 @@ def test_any_list_counts_as_the_slow_reader_counts_it(clients: list[tuple[object
 
 def test_our_own_connection_is_left_out_of_every_cut() -> None:
     reply = b"".join(
-        _ROW % (number, b"10.0.0.1", b"app", 9, 0, b"N", 0, 0, 7, b"get", b"u", b"", b"")
+        _ROW % (number, b"10.0.0.1", b"app", 9, 0, b"N", 0, 2, 1, 0, 5, 7, b"get", b"u", b"", b"")
         for number in range(3)
     )
     groups = count(reply, own_id=b"1")
-    assert (groups.total, groups.hosts, groups.apps["app"].memory_bytes) == (2, {"10.0.0.1": 2}, 14)
+    app = groups.apps["app"]
+    assert (groups.total, groups.hosts, app.memory_bytes) == (2, {"10.0.0.1": 2}, 14)
+    assert (app.subscriptions, app.output_buffer_bytes) == (6, 10)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +111,13 @@ def test_our_own_connection_is_left_out_of_every_cut() -> None:
         (b"SC", b"0", 0, ClientState.REPLICA),
         (b"M", b"0", 301, ClientState.PRIMARY),
         (b"I", b"0", 301, ClientState.STALE),
+        # A priority client of Valkey 9.2 is judged by its other flags.
+        (b"H", b"0", 0, ClientState.ACTIVE),
+        (b"H", b"0", 301, ClientState.STALE),
+        (b"HP", b"0", 301, ClientState.PUBSUB),
+        (b"bH", b"0", 301, ClientState.BLOCKED),
+        (b"SH", b"0", 301, ClientState.REPLICA),
+        (b"xH", b"0", 301, ClientState.IDLE),
     ],
 )
 def test_the_flags_and_the_idle_time_decide_the_state(
@@ -112,6 +129,19 @@ def test_the_flags_and_the_idle_time_decide_the_state(
 def test_memory_is_unknown_where_the_server_does_not_tell_it() -> None:
     capture = next(path for path in CAPTURES if "5.0" in path.name)
     assert {app.memory_bytes for app in count(capture.read_bytes()).apps.values()} == {None}
+
+
+def test_subscriptions_and_output_buffers_are_unknown_where_the_server_does_not_tell_them() -> None:
+    reply = b"id=1 addr=1.2.3.4:5 name=a age=9 idle=1 flags=N db=0 events=r cmd=get user=u\n"
+    (app,) = count(reply).apps.values()
+    assert (app.subscriptions, app.output_buffer_bytes) == (None, None)
+
+
+@pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: path.stem)
+def test_captured_apps_have_their_subscriptions(capture: Path) -> None:
+    apps = count(capture.read_bytes()).apps
+    assert {name: app.subscriptions for name, app in apps.items() if app.subscriptions} == {"listening": 1}
+    assert all(app.output_buffer_bytes is not None for app in apps.values())
 
 
 def test_captured_clients_belong_to_their_apps() -> None:

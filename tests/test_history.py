@@ -13,14 +13,15 @@ from exporter.analyse.groups import AppNames, Tally
 from exporter.analyse.history import History
 from exporter.analyse.leaks import Leaks
 from exporter.analyse.pulse import NO_PULSE, WINDOW_SECONDS, Pulse
+from exporter.analyse.states import is_quiet
 from exporter.analyse.trends import PEAK_WINDOW_SECONDS, Trend, Trends, count_moved, slope
 from exporter.model import AppRules, ClientState, ServerInfo
 from exporter.parse.clients import read_rows
 
 STALE_AFTER = 300.0
 _ROW = (
-    b"id=%d addr=10.0.0.1:5 fd=8 name=%b age=%d idle=%d flags=%b db=0 watch=0 tot-mem=10 events=r cmd=%b "
-    b"user=default lib-name= lib-ver= tot-cmds=%b\n"
+    b"id=%d addr=10.0.0.1:5 fd=8 name=%b age=%d idle=%d flags=%b db=0 sub=1 psub=2 watch=0 omem=5 tot-mem=10 "
+    b"events=r cmd=%b user=default lib-name= lib-ver= tot-cmds=%b\n"
 )
 
 
@@ -228,8 +229,26 @@ def test_trends_forget_labels_that_have_no_slot_any_more() -> None:
 
 
 def test_quiet_connections_whose_counter_moved_are_in_use() -> None:
-    quiet = {b"1": ("a", b"8"), b"2": ("a", b"7"), b"3": ("b", b"1")}
-    assert count_moved(quiet, {b"1": b"7", b"2": b"7"}) == {"a": 1}
+    members = tally(
+        row(1, b"a", idle=5, commands=8),
+        row(2, b"a", idle=5, commands=7),
+        row(3, b"b", idle=5, commands=1),  # it is new
+        row(4, b"a", idle=400, commands=8),
+        row(5, b"b", idle=400, flags=b"x", commands=8),
+        # These are in use anyhow.
+        row(6, b"b", idle=0, commands=8),
+        row(7, b"b", idle=5, flags=b"b", commands=8),
+        row(8, b"b", idle=5, flags=b"P", commands=8),
+    ).members()
+    assert count_moved(members, {b"%d" % client: b"7" for client in (1, 2, 4, 5, 6, 7, 8)}) == {
+        "a": 2,
+        "b": 1,
+    }
+
+
+def test_without_commands_counters_nothing_is_seen_to_move() -> None:
+    members = tally(row(1, b"a", idle=5, commands=None)).members()
+    assert count_moved(members, {b"1": b"7"}) == {}
 
 
 # Pulse
@@ -298,6 +317,8 @@ def test_every_cut_adds_up_to_the_total_whatever_is_folded() -> None:
     groups, folded = Bounds(3).bound(tally(*rows).groups(), 0)
     assert sum(app.total for app in groups.apps.values()) == 40
     assert sum(app.memory_bytes or 0 for app in groups.apps.values()) == 400
+    assert sum(app.subscriptions or 0 for app in groups.apps.values()) == 120
+    assert sum(app.output_buffer_bytes or 0 for app in groups.apps.values()) == 200
     assert folded["apps"] == groups.apps["other"].total > 0
     for cut in (
         groups.hosts,
@@ -309,6 +330,17 @@ def test_every_cut_adds_up_to_the_total_whatever_is_folded() -> None:
     ):
         assert sum(cut.values()) == 40
         assert len(cut) <= 4
+
+
+def test_what_a_server_does_not_tell_of_its_clients_is_not_told_of_the_folded_ones() -> None:
+    rows = (
+        b"id=%d addr=1.2.3.4:5 name=a%d age=9 idle=1 flags=N db=0 events=r cmd=get\n" % (number, number)
+        for number in range(5)
+    )
+    groups, _ = Bounds(2).bound(tally(*rows).groups(), 0)
+    assert groups.apps["other"].total == 3
+    for app in groups.apps.values():
+        assert (app.memory_bytes, app.subscriptions, app.output_buffer_bytes) == (None, None, None)
 
 
 def test_an_app_that_is_called_other_is_counted_with_the_others() -> None:
@@ -386,7 +418,11 @@ def test_clients_of_another_server_are_not_compared_with_those_of_the_same_ids(
     assert trends["a"].suspected == suspected
 
 
-def test_a_list_tells_the_app_of_every_client_and_which_are_quiet() -> None:
+def test_a_list_tells_the_app_of_every_client_and_what_it_does() -> None:
     members = tally(row(1, b"a"), row(2, b"b", idle=5), row(3, b"b", flags=b"b", idle=5)).members()
     assert members.apps == {b"1": "a", b"2": "b", b"3": "b"}
-    assert members.quiet == {b"2": ("b", b"7")}
+    assert {client: is_quiet(doing) for client, doing in members.doing.items()} == {
+        b"1": False,
+        b"2": True,
+        b"3": False,
+    }

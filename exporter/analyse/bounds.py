@@ -1,6 +1,6 @@
 """Groups without bound to bounded ones: each cut keeps its biggest, and folds the rest into `other`."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -64,8 +64,7 @@ def fold(counts: Mapping[Key, int], kept: frozenset[Key], other: Key) -> dict[Ke
 
 
 def _fold_apps(apps: Mapping[str, AppClients], kept: frozenset[str]) -> dict[str, AppClients]:
-    tells_memory = any(app.memory_bytes is not None for app in apps.values())
-    nobody = AppClients({}, 0 if tells_memory else None, 0)
+    nobody = _nobody_beside(apps.values())
     bounded = {name: apps.get(name, nobody) for name in sorted(kept)}
     for name, app in apps.items():
         if name not in kept:
@@ -73,10 +72,30 @@ def _fold_apps(apps: Mapping[str, AppClients], kept: frozenset[str]) -> dict[str
     return bounded
 
 
+def _nobody_beside(apps: Collection[AppClients]) -> AppClients:
+    """An app without connections, on a server that tells as much as it does of these."""
+    return AppClients(
+        states={},
+        memory_bytes=0 if any(app.memory_bytes is not None for app in apps) else None,
+        oldest_idle_seconds=0,
+        subscriptions=0 if any(app.subscriptions is not None for app in apps) else None,
+        output_buffer_bytes=0 if any(app.output_buffer_bytes is not None for app in apps) else None,
+    )
+
+
 def _together(one: AppClients, another: AppClients) -> AppClients:
     states = {
         state: one.states.get(state, 0) + another.states.get(state, 0)
         for state in (*one.states, *another.states)
     }
-    memory = None if one.memory_bytes is None else one.memory_bytes + (another.memory_bytes or 0)
-    return AppClients(states, memory, max(one.oldest_idle_seconds, another.oldest_idle_seconds))
+    return AppClients(
+        states,
+        _sum(one.memory_bytes, another.memory_bytes),
+        max(one.oldest_idle_seconds, another.oldest_idle_seconds),
+        _sum(one.subscriptions, another.subscriptions),
+        _sum(one.output_buffer_bytes, another.output_buffer_bytes),
+    )
+
+
+def _sum(one: int | None, another: int | None) -> int | None:
+    return None if one is None else one + (another or 0)

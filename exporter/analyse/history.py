@@ -47,7 +47,7 @@ class History:
         label = self.bounds.label
         labels = tuple(groups.apps)
         suspected = _relabel(self._leaks.update(members, now), label)
-        moved = _relabel(count_moved(members.quiet, self._commands), label)
+        moved = _relabel(count_moved(members, self._commands), label)
         self._commands = members.commands
         needed = {
             name: sum(count for state, count in app.states.items() if state not in _IDLE) + moved.get(name, 0)

@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from exporter.analyse.groups import Members
+from exporter.analyse.states import is_quiet
+
 SLOPE_WINDOW_SECONDS = 3600.0
 PEAK_WINDOW_SECONDS = 6 * 3600.0
 
@@ -73,10 +76,11 @@ class Trends:
         return self._trends[label]
 
 
-def count_moved(quiet: Mapping[bytes, tuple[str, bytes]], before: Mapping[bytes, bytes]) -> Mapping[str, int]:
+def count_moved(members: Members, before: Mapping[bytes, bytes]) -> Mapping[str, int]:
     """By app, the quiet connections whose commands counter moved since the last list."""
     moved: dict[str, int] = {}
-    for client_id, (app, commands) in quiet.items():
-        if before.get(client_id, commands) != commands:
+    for client_id, commands in members.commands.items():
+        if before.get(client_id, commands) != commands and is_quiet(members.doing[client_id]):
+            app = members.apps[client_id]
             moved[app] = moved.get(app, 0) + 1
     return moved

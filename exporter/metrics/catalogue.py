@@ -1,12 +1,13 @@
 """Every metric of a target, in the order of the page, each with what feeds it.
 
 Here stand the state of a target, its slots and its polls; info.py has what INFO tells, replication.py its
-section on replicas, clients.py what CLIENT LIST tells.
+section on replicas, buffers.py what CONFIG GET tells, clients.py what CLIENT LIST tells.
 """
 
 from collections.abc import Iterator
 
 from exporter.board import Watch
+from exporter.metrics.buffers import BUFFER_FAMILIES
 from exporter.metrics.clients import CLIENT_FAMILIES
 from exporter.metrics.info import INFO_FAMILIES
 from exporter.metrics.replication import REPLICATION_FAMILIES
@@ -203,6 +204,7 @@ CATALOGUE: tuple[Family, ...] = (
         ("thread",),
         depends_on=lambda watch: watch.reading and watch.reading.info.io_thread_clients,
     ),
+    *BUFFER_FAMILIES,
     *CLIENT_FAMILIES,
     Family(
         "redis_connection_exporter_polls_total",

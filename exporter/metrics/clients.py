@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from exporter.analyse.groups import AGE_BUCKETS_SECONDS, IDLE_BUCKETS_SECONDS
 from exporter.board import Watch
 from exporter.metrics.spec import Buckets, Distributed, Family, Kind, Row, Rows
-from exporter.model import AppTrend, ClientGroups, ClientState, Survey
+from exporter.model import AppClients, AppTrend, ClientGroups, ClientState, Survey
 
 _LISTED = "CLIENT LIST, our own connection left out, every clients.interval."
 _ALWAYS = frozenset([ClientState.ACTIVE, ClientState.IDLE, ClientState.STALE])
@@ -48,17 +48,15 @@ def _number(choose: Callable[[Survey], float | None]) -> Rows:
     return rows
 
 
-def _app_memory(watch: Watch) -> Iterator[Row]:
-    survey = _survey(watch)
-    for name, app in survey.groups.apps.items() if survey is not None else ():
-        if app.memory_bytes is not None:
-            yield (name,), app.memory_bytes
+def _per_app(choose: Callable[[AppClients], int | None]) -> Rows:
+    def rows(watch: Watch) -> Iterator[Row]:
+        survey = _survey(watch)
+        for name, app in survey.groups.apps.items() if survey is not None else ():
+            number = choose(app)
+            if number is not None:
+                yield (name,), number
 
-
-def _app_oldest_idle(watch: Watch) -> Iterator[Row]:
-    survey = _survey(watch)
-    for name, app in survey.groups.apps.items() if survey is not None else ():
-        yield (name,), app.oldest_idle_seconds
+    return rows
 
 
 def _trend(choose: Callable[[AppTrend], float | None]) -> Rows:
@@ -235,7 +233,7 @@ CLIENT_FAMILIES: tuple[Family, ...] = (
         "redis_app_oldest_idle_seconds",
         Kind.GAUGE,
         f"Longest idle time of a connection of the app. {_LISTED}",
-        _app_oldest_idle,
+        _per_app(lambda app: app.oldest_idle_seconds),
         ("app",),
         depends_on=_survey,
     ),
@@ -243,7 +241,24 @@ CLIENT_FAMILIES: tuple[Family, ...] = (
         "redis_app_memory_bytes",
         Kind.GAUGE,
         f"Memory that the server holds for the app's connections: tot-mem (Redis 6.0.9, Valkey). {_LISTED}",
-        _app_memory,
+        _per_app(lambda app: app.memory_bytes),
+        ("app",),
+        depends_on=_survey,
+    ),
+    Family(
+        "redis_app_output_buffer_bytes",
+        Kind.GAUGE,
+        f"Memory that the server holds for replies that the app has not read: omem (all versions). {_LISTED}",
+        _per_app(lambda app: app.output_buffer_bytes),
+        ("app",),
+        depends_on=_survey,
+    ),
+    Family(
+        "redis_app_subscriptions",
+        Kind.GAUGE,
+        "Subscriptions of the app to channels, patterns and shard channels: sub + psub + ssub (all "
+        f"versions). {_LISTED}",
+        _per_app(lambda app: app.subscriptions),
         ("app",),
         depends_on=_survey,
     ),

@@ -8,27 +8,23 @@ the others; a row that it does not match is read word by word.
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import chain
 
 BLOCK_BYTES = 64 * 1024  # read at a time: 200 rows, some 0.2 ms
 
-# id, addr, name, age, idle, flags, db, watch, tot-mem, identity, tot-cmds: as the server wrote them, empty
-# where its version has no such field. For identity see read_identity. Whether a transaction is open tells
-# flag x: Valkey 8.1 prints multi=0 for a client that only watches keys.
-Row = tuple[bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes]
+# id, addr, name, age, idle, flags, db, subscriptions, watch, omem, tot-mem, identity, tot-cmds: as the server
+# wrote them, empty where its version has no such field. For subscriptions see count_subscriptions, for
+# identity read_identity. Whether a transaction is open tells flag x: Valkey 8.1 prints multi=0 for a client
+# that only watches keys.
+Row = tuple[
+    bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes
+]  # fmt: skip
 
-_IDENTITY = (b"cmd", b"user", b"lib-name", b"lib-ver")
-_BEFORE_IDENTITY = (
-    b"id",
-    b"addr",
-    b"name",
-    b"age",
-    b"idle",
-    b"flags",
-    b"db",
-    b"watch",
-    b"tot-mem",
-)
-_AFTER_IDENTITY = (b"tot-cmds",)
+# The columns by their fields, in the order of all versions. Two are a run of fields, from the first that is
+# told to the last: most clients share theirs, and remembering one value is cheaper than cutting it up.
+_COLUMNS = tuple(b"id addr name age idle flags db sub watch omem tot-mem cmd tot-cmds".split())
+_RUNS = {b"sub": (b"sub", b"psub", b"ssub"), b"cmd": (b"cmd", b"user", b"lib-name", b"lib-ver")}
+_KNOWN = frozenset([*_COLUMNS, *chain(*_RUNS.values())])
 _REQUIRED = frozenset([b"id", b"addr", b"age", b"idle", b"flags", b"cmd"])
 
 # What is counted with is taken only when it is a whole number that a 64 bit counter can hold.
@@ -40,6 +36,7 @@ _FORMS = {
     b"idle": _WHOLE,
     b"db": _SIGNED,
     b"watch": _WHOLE,
+    b"omem": _WHOLE,
     b"tot-mem": _WHOLE,
     b"tot-cmds": _WHOLE,
 }
@@ -77,13 +74,19 @@ def read_rows(block: bytes) -> tuple[list[Row], int]:
 
 
 def read_identity(identity: bytes) -> tuple[bytes, bytes, bytes, bytes]:
-    """Read cmd, user, lib-name and lib-ver out of a row's identity: the run of fields that holds them all.
+    """Read cmd, user, lib-name and lib-ver out of a row's identity.
 
-    It is one value of the row because most clients share theirs, and remembering it is cheaper than cutting
-    it up. None of the four can hold a space (networking.c, validateClientAttr; acl.c, ACLStringHasSpaces).
+    None of the four can hold a space (networking.c, validateClientAttr; acl.c, ACLStringHasSpaces).
     """
     fields = dict(word.partition(b"=")[::2] for word in identity.split(b" "))
     return fields[b"cmd"], fields.get(b"user", b""), fields.get(b"lib-name", b""), fields.get(b"lib-ver", b"")
+
+
+def count_subscriptions(subscriptions: bytes) -> int:
+    """Add up a row's subscriptions to channels, patterns and shard channels; what is no number is none."""
+    fields = dict(word.partition(b"=")[::2] for word in subscriptions.split(b" "))
+    told = (fields.get(key, b"") for key in _RUNS[b"sub"])
+    return sum(int(number) for number in told if re.fullmatch(_WHOLE, number))
 
 
 def _layout(block: bytes) -> tuple[bytes, ...]:
@@ -95,35 +98,39 @@ def _layout(block: bytes) -> tuple[bytes, ...]:
 @lru_cache(maxsize=64)
 def _expression(layout: tuple[bytes, ...]) -> re.Pattern[bytes] | None:
     """Compile what reads rows of these fields; None where they are in no order that we know."""
-    told = [key for key in layout if key in _IDENTITY]
-    if not set(layout) >= _REQUIRED or told[0] != b"cmd" or len(set(layout)) != len(layout):
+    doubled = len(set(layout)) != len(layout)
+    if doubled or not set(layout) >= _REQUIRED or not all(map(_KEY.fullmatch, layout)):
         return None
-    first, last = layout.index(told[0]), layout.index(told[-1])
     parts: list[bytes] = []
-    awaited = [*_BEFORE_IDENTITY, *_IDENTITY[:1], *_AFTER_IDENTITY]
-
-    def missing_before(key: bytes) -> bytes:
-        """Empty groups for the columns that this server does not have: every column keeps its place."""
-        count = awaited.index(key)
-        del awaited[: count + 1]
-        return b"()" * count
-
-    for index, key in enumerate(layout):
-        if not _KEY.fullmatch(key):
+    awaited = list(_COLUMNS)
+    for group in _groups(layout):
+        first, *others = group
+        run = _RUNS.get(first, ())
+        if (first not in awaited and first in _KNOWN) or _KNOWN.difference(run).intersection(others):
             return None
-        value = _FORMS.get(key, _ANYTHING if index < len(layout) - 1 else _TO_THE_END)
-        if first < index <= last:
-            parts.append(b" " + key + b"=" + value)
-        elif key in awaited:
-            group = b"(cmd=%b" % value if index == first else key + b"=(" + value + b")"
-            parts.append(missing_before(key) + (b" " if parts else b"") + group)
-        elif key in (*_BEFORE_IDENTITY, *_AFTER_IDENTITY):
-            return None
-        else:
-            parts.append((b" " if parts else b"") + key + b"=" + value)
-        if index == last:
-            parts.append(b")")
-    return re.compile(b"(?m)^" + b"".join(parts) + b"()" * len(awaited) + rb"\r?\n")
+        part = b" ".join(key + b"=" + _form(key, layout) for key in group)
+        if first in awaited:
+            # Empty groups for the columns that this server does not have: every column keeps its place.
+            missing = awaited.index(first)
+            del awaited[: missing + 1]
+            part = b"(%b)" % part if run else b"%b=(%b)" % (first, _form(first, layout))
+            part = b"()" * missing + part
+        parts.append(part)
+    return re.compile(b"(?m)^" + b" ".join(parts) + b"()" * len(awaited) + rb"\r?\n")
+
+
+def _groups(layout: tuple[bytes, ...]) -> Iterator[tuple[bytes, ...]]:
+    """Cut a layout into fields, and runs of them."""
+    start = 0
+    while start < len(layout):
+        run = [layout.index(key) for key in _RUNS.get(layout[start], ()) if key in layout]
+        end = max([start, *run]) + 1
+        yield layout[start:end]
+        start = end
+
+
+def _form(key: bytes, layout: tuple[bytes, ...]) -> bytes:
+    return _FORMS.get(key, _TO_THE_END if key == layout[-1] else _ANYTHING)
 
 
 def _read_row(line: bytes) -> Row | None:
@@ -142,7 +149,6 @@ def _read_row(line: bytes) -> Row | None:
     for key, form in _FORMS.items():
         if key in fields and not re.fullmatch(form, fields[key]):
             return None
-    identity = b" ".join(key + b"=" + fields[key] for key in _IDENTITY if key in fields)
-    before = (fields.get(key, b"") for key in _BEFORE_IDENTITY)
-    row: tuple[bytes, ...] = (*before, identity, *(fields.get(key, b"") for key in _AFTER_IDENTITY))
-    return row  # type: ignore[return-value]  # eleven, as the three tuples say
+    for first, run in _RUNS.items():
+        fields[first] = b" ".join(key + b"=" + fields[key] for key in run if key in fields)
+    return tuple(fields.get(key, b"") for key in _COLUMNS)  # type: ignore[return-value]  # thirteen of them

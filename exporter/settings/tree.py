@@ -59,6 +59,8 @@ RESERVED_LABELS = frozenset(
         "role",
         "reason",
         "cut",
+        "class",
+        "kind",
         "command",
         "thread",
         "redis_version",
