@@ -56,6 +56,11 @@ class Wire(asyncio.Protocol):
         """Take note of the end."""
         self._lose(exc or EOFError("the connection is closed"))
 
+    def close(self) -> None:
+        """End it ourselves: nothing was lost then."""
+        self.lost = self.lost or EOFError("the connection is closed")
+        self._transport.abort()
+
     def take(self) -> bytes:
         """Give the next piece of what has come, at most _PIECE_BYTES of it; empty where there is none."""
         if not self._pieces:
@@ -204,7 +209,7 @@ class Connection:
 
     def close(self) -> None:
         """Drop the connection now; a polite close would keep the slot of a hung TLS server for 30 s."""
-        self._transport.abort()
+        self._wire.close()
         self._release()
 
     async def _receive(self, wanted: Expected) -> Reply | Mark:
