@@ -23,12 +23,16 @@ class LinkError(Exception):
         self.closed = closed
 
 
+# What a connection raises; everything else is a bug.
+CONNECTION_ERRORS = (RedisError, OSError, EOFError, GarbageError)
+
+
 @contextmanager
 def as_link_errors(access: Access, *, closed: State, answered: bool = True) -> Iterator[None]:
     """Turn whatever a connection raises into a LinkError; for the arguments see explain_failure."""
     try:
         yield
-    except (RedisError, OSError, EOFError, GarbageError) as error:
+    except CONNECTION_ERRORS as error:
         raise link_error(error, access, closed=closed, answered=answered) from error
 
 

@@ -1,11 +1,10 @@
 """One connection in use: asks over it, remembers its rights, and closes it when it can serve no more."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 
 from exporter import NAME, __version__
-from exporter.connection.errors import LinkError, as_link_errors, link_error
+from exporter.connection.errors import CONNECTION_ERRORS, LinkError, link_error
 from exporter.connection.opening import GREETING, INFO, Credentials, Opened, auth_command
 from exporter.connection.resp import ErrorReply, Mark, Reply
 from exporter.connection.wire import Command, UnaskedError
@@ -37,6 +36,7 @@ class Session:
         self.denied: frozenset[str] = frozenset()
         self.own_id = b""
         self._greeted: frozenset[str] = frozenset()
+        self._introduced = False
         for name, reply in opened.greeting.items():
             self._note_greeting(name, reply)
 
@@ -59,7 +59,7 @@ class Session:
 
     def ask_rights_again(self) -> None:
         """Forget what was denied: a right may have been given since."""
-        self.denied = frozenset()
+        self.denied, self._introduced = frozenset(), False
 
     def close(self) -> None:
         """Drop the connection now, without waiting for the other side."""
@@ -125,8 +125,10 @@ class Session:
         """
         if name in self.denied or self.closed:
             return None
-        with self._closing():
+        try:
             reply, seconds = await self.opened.connection.stream(command, sink)
+        except CONNECTION_ERRORS as error:
+            raise self._ended(error) from error
         if reply is Mark.STREAMED:
             return seconds
         if not isinstance(reply, ErrorReply):
@@ -137,6 +139,8 @@ class Session:
 
     async def introduce(self, version: tuple[int, ...]) -> None:
         """Say who we are as far as this version knows how and this user may, once per connection."""
+        if self._introduced:
+            return
         later = ((name, command) for since, name, command in _LATER_GREETING if version >= since)
         wanted = [
             (name, command)
@@ -147,19 +151,17 @@ class Session:
             replies = await self._ask(*(command for _, command in wanted))
             for (name, _), reply in zip(wanted, replies, strict=True):
                 self._note_greeting(name, reply)
+        self._introduced = True
 
     async def _ask(self, *commands: Command) -> list[Reply]:
-        with self._closing():
-            return await self.opened.connection.ask(*commands)
-
-    @contextmanager
-    def _closing(self) -> Iterator[None]:
         try:
-            with as_link_errors(self.opened.access, closed=State.UNREACHABLE):
-                yield
-        except LinkError:
-            self.close()
-            raise
+            return await self.opened.connection.ask(*commands)
+        except CONNECTION_ERRORS as error:
+            raise self._ended(error) from error
+
+    def _ended(self, error: Exception) -> LinkError:
+        self.close()
+        return link_error(error, self.opened.access, closed=State.UNREACHABLE)
 
     def _unless_refused(self, name: str, reply: Reply) -> Reply:
         if not isinstance(reply, ErrorReply):

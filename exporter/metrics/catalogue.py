@@ -17,6 +17,19 @@ from exporter.model import ListFailure, State
 _FAILURE_REASONS = tuple(state for state in State if state is not State.OK)
 
 
+def _is_up(watch: Watch) -> object:
+    return watch.reading is not None
+
+
+def _fullness(watch: Watch) -> object:
+    return watch.reading and watch.reading.slots
+
+
+def _attempts(watch: Watch) -> object:
+    activity = watch.activity
+    return activity.connects, activity.refused, activity.address_changes
+
+
 def _texts(watch: Watch) -> object:
     return watch.reading and watch.reading.info.texts
 
@@ -128,7 +141,13 @@ def _denied(watch: Watch) -> Iterator[Row]:
 
 
 CATALOGUE: tuple[Family, ...] = (
-    Family("redis_up", Kind.GAUGE, "Whether the last poll of the server succeeded (1) or not (0).", _up),
+    Family(
+        "redis_up",
+        Kind.GAUGE,
+        "Whether the last poll of the server succeeded (1) or not (0).",
+        _up,
+        depends_on=_is_up,
+    ),
     Family(
         "redis_target_state",
         Kind.GAUGE,
@@ -143,13 +162,14 @@ CATALOGUE: tuple[Family, ...] = (
         "Connections as the server counts them against maxclients: connected_clients + connected_slaves + "
         "cluster_connections, polled.",
         _slots_used,
+        depends_on=_fullness,
     ),
     Family(
         "redis_connection_slots_limit",
         Kind.GAUGE,
         "Effective maxclients: from INFO, else CONFIG GET, else the configured max_clients.",
         _slots_limit,
-        depends_on=lambda watch: watch.reading and watch.reading.slots.limit,
+        depends_on=_fullness,
     ),
     Family(
         "redis_connection_slots_reserved",
@@ -166,6 +186,7 @@ CATALOGUE: tuple[Family, ...] = (
         "reserve (Valkey 9.2): (used - priority clients) / (limit - reserved), where more priority clients "
         "than reserved slots count in place of these.",
         _utilization,
+        depends_on=_fullness,
     ),
     Family(
         "redis_connection_slots_used_peak",
@@ -243,6 +264,7 @@ CATALOGUE: tuple[Family, ...] = (
         Kind.COUNTER,
         "Attempts of the exporter to connect to the target: its own share of the server's churn.",
         _connects,
+        depends_on=_attempts,
     ),
     Family(
         "redis_connection_exporter_connects_refused_total",
@@ -250,6 +272,7 @@ CATALOGUE: tuple[Family, ...] = (
         "Attempts of the exporter to connect to the target that it refused at its limit: they count in "
         "redis_rejected_connections_total too.",
         _connects_refused,
+        depends_on=_attempts,
     ),
     Family(
         "redis_connection_exporter_address_changes_total",
@@ -257,6 +280,7 @@ CATALOGUE: tuple[Family, ...] = (
         "Times that the exporter moved to another address because the target's name no longer resolves to "
         "the one in use.",
         _address_changes,
+        depends_on=_attempts,
     ),
     Family(
         "redis_connection_exporter_client_list_failures_total",

@@ -18,12 +18,21 @@ def _worst(choose: Callable[[ServerInfo], int | None]) -> Rows:
     return rows
 
 
+def _replicas(watch: Watch) -> object:
+    """What both are made of; without a replica neither depends on how much is written."""
+    info = watch.reading.info if watch.reading is not None else None
+    return (
+        (info.replicas, info.numbers.get(b"master_repl_offset")) if info is not None and info.replicas else ()
+    )
+
+
 REPLICATION_FAMILIES: tuple[Family, ...] = (
     Family(
         "redis_connected_replica_lag_seconds",
         Kind.GAUGE,
         f"On a primary, seconds since its quietest replica acknowledged anything. {_ONLINE}",
         _worst(worst_lag),
+        depends_on=_replicas,
     ),
     Family(
         "redis_connected_replica_offset_lag_bytes",
@@ -31,6 +40,7 @@ REPLICATION_FAMILIES: tuple[Family, ...] = (
         "On a primary, bytes that its slowest replica has not acknowledged: master_repl_offset - offset. "
         f"{_ONLINE}",
         _worst(furthest_behind),
+        depends_on=_replicas,
     ),
     Family(
         "redis_master_last_io_seconds_ago",

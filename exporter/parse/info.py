@@ -34,8 +34,10 @@ def parse_info(reply: bytes) -> ServerInfo:
     if b"connected_clients" not in numbers:
         raise ReplyError("the reply to INFO has no connected_clients")
     texts = {name.decode(): text.decode() for name, text in _TEXTS.findall(reply)}
-    threads = tuple(map(int, _IO_THREADS.findall(reply)))
-    return ServerInfo(numbers, texts, threads, _replicas(reply) if numbers.get(b"connected_slaves") else ())
+    # Most servers have neither, and looking for a word costs a tenth of looking for an expression.
+    threads = tuple(map(int, _IO_THREADS.findall(reply))) if b"\nio_thread_" in reply else ()
+    replicas = _replicas(reply) if b"\nslave" in reply else ()
+    return ServerInfo(numbers, texts, threads, replicas)
 
 
 def _replicas(reply: bytes) -> tuple[tuple[int, int], ...]:
