@@ -41,6 +41,14 @@ def _top(series: str, label: str, shown: str) -> str:
     )
 
 
+_NEWEST = "exporter:redis_connection_exporter_client_list:newest"
+
+
+def _listed(series: str) -> str:
+    """Take the series of the exporter that has the newest list of a target's clients."""
+    return f"{series} and on (instance, pod) {_NEWEST}{{%s}}"
+
+
 _CUT_OFF = {
     "redis_evicted_clients_total": "the memory of all clients",
     "redis_client_query_buffer_limit_disconnections_total": "their input buffer",
@@ -97,10 +105,10 @@ LIFETIME = _of_target(
 LONGEST_WAIT = _of_target(
     "max by (target) (redis_blocked_longest_seconds{%s})", "{{ .Value | humanizeDuration }}"
 )
-BLOCKED = _top("redis_blocked_connections{%s}", "cmd", "{{ .Value }}")
-STALE = _top("redis_app_connections{%s, state='stale'}", "app", "{{ .Value }}")
+BLOCKED = _top(_listed("redis_blocked_connections{%s}"), "cmd", "{{ .Value }}")
+STALE = _top(_listed("redis_app_connections{%s, state='stale'}"), "app", "{{ .Value }}")
 OPENERS = _top("app:redis_app_connections_opened:rate5m{%s}", "app", '{{ printf "%.1f" .Value }}')
-MEMORY = _top("redis_app_memory_bytes{%s}", "app", "{{ .Value | humanize1024 }}B")
+MEMORY = _top(_listed("redis_app_memory_bytes{%s}"), "app", "{{ .Value | humanize1024 }}B")
 _SUSPECTED = (
     f'{{{{ range printf "max by (app) (app:redis_app_suspected_leaked_connections:last{{{_SELECTOR}, app=%[4]q}}) > 0"'
     f" {_SELECTED} $app.Labels.app | query }}}} ({{{{ .Value }}}} suspected leaked){{{{ end }}}}"
@@ -435,7 +443,12 @@ GROUPS = {
         Alert(
             "RedisConnectionExporterAppsFolded",
             "info",
-            of_any('redis_connection_exporter_folded_connections{cut="apps"}', "cut") + "\n"
+            of_any(
+                'redis_connection_exporter_folded_connections{cut="apps"}\n'
+                f"and on (job, namespace, instance, pod, target) {_NEWEST}",
+                "cut",
+            )
+            + "\n"
             f"/ (sum without (app) (app:redis_app_connections:sum) > 0) > {threshold('folded_share')}",
             "Many connections of a Redis server belong to apps that are not named.",
             f"{SHARE} of the clients of {TARGET} belong to apps beyond clients.top, and are counted as other.",

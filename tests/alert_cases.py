@@ -2,9 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 
+STEPS = 2 * 60 * 4  # of 15 s: so long every series goes on
+
+REJECTED = "redis_rejected_connections_total"
+REFUSED = "redis_connection_exporter_connects_refused_total"  # the exporter's own attempts
+LISTED = "redis_connection_exporter_client_list_timestamp_seconds"
 # Who holds the connections of `orders`, in most of the cases.
 HELD: dict[str, float | str] = {
+    LISTED: 0,
     'redis_app_connections{app="cart",state="stale"}': 60,
     'redis_app_connections{app="cart",state="idle"}': 5,
     'redis_app_connections{app="login",state="active"}': 20,
@@ -26,6 +33,32 @@ def slots(used: float, limit: float = 100) -> dict[str, float | str]:
         "redis_connection_slots_limit": limit,
         "redis_connection_utilization_ratio": used / limit,
     }
+
+
+def with_labels(series: Mapping[str, float | str], **labels: str) -> dict[str, float | str]:
+    """Series with more labels."""
+    added = ",".join(f'{label}="{value}"' for label, value in labels.items())
+    return {
+        f"{name.rstrip('}')}{',' if '{' in name else '{'}{added}}}": value for name, value in series.items()
+    }
+
+
+def also(series: Mapping[str, float | str], instance: str = "second") -> dict[str, float | str]:
+    """Series of another exporter that watches the same servers."""
+    return with_labels(series, instance=instance)
+
+
+def apps(at: float | str, **held: float) -> dict[str, float | str]:
+    """Series of one list of the clients, made at that moment."""
+    return {LISTED: at} | {
+        f'redis_app_connections{{app="{app}",state="idle"}}': count for app, count in held.items()
+    }
+
+
+def counter(*rises: int, first: int = 0) -> str:
+    """Values of a counter that rises so much from each scrape to the next, and then stands still."""
+    values = accumulate(rises, initial=first)
+    return f"{' '.join(map(str, values))} {first + sum(rises)}x{STEPS}"
 
 
 def until_cut_off(series: Mapping[str, float | str], steps: int = 8) -> dict[str, float | str]:
@@ -91,10 +124,7 @@ _SCRAPED = {"namespace": "prod", "service": "exporter", "container": "exporter",
 def _in_pod(pod: str, series: Mapping[str, float | str], namespace: str = "prod") -> dict[str, float | str]:
     """Series as a ServiceMonitor of Kubernetes labels them."""
     labels = _SCRAPED | {"namespace": namespace, "pod": pod, "instance": f"{pod}:10051"}
-    added = ",".join(f'{label}="{value}"' for label, value in labels.items())
-    return {
-        f"{name.rstrip('}')}{',' if '{' in name else '{'}{added}}}": value for name, value in series.items()
-    }
+    return with_labels(series, **labels)
 
 
 def near(share: int, *, state: str = "ok", holders: str = HOLDERS) -> str:
@@ -263,10 +293,7 @@ CASES = [
         "a target whose own labels have changed is one target",
         "RedisConnectionsNearLimit",
         until_cut_off(
-            {
-                f"{name.rstrip('}')}{',' if '{' in name else '{'}team='a'}}": value
-                for name, value in (slots(95) | HELD).items()
-            }
+            with_labels(slots(95) | HELD, team="a"),
         )
         | {name: f"_x10 {value}x200" for name, value in (slots(85) | HELD | OK).items()},
         {"20m": (Fires(near(85)),)},
@@ -303,6 +330,7 @@ CASES = [
         "RedisConnectionsAtLimit",
         {
             'redis_target_state{state="at_limit"}': 1,
+            LISTED: "0x20 stale",
             'redis_app_connections{app="cart",state="idle"}': "60x8 stale",
             'redis_app_connections{app="login",state="idle"}': "20x20 stale",
         },
@@ -452,6 +480,7 @@ CASES = [
             'redis_connection_slots_used{target="orders",team="checkout"}': 100,
             'redis_connection_slots_limit{target="baskets",team="checkout"}': 10000,
             'redis_app_connections{target="orders",team="checkout",app="cart",state="idle"}': 9,
+            f'{LISTED}{{target="orders",team="checkout"}}': 0,
             "up{target=''}": 1,
         },
         {
@@ -528,6 +557,74 @@ CASES = [
             "24m": (),
         },
     ),
+    Case(
+        "the newest list of two exporters tells the share of an app, not what both together say",
+        "RedisConnectionsHeldByOneApp",
+        slots(85)
+        | OK
+        | apps("15+15x400", cart=55, login=25, batch=20)
+        | also(apps("10+15x400", cart=40, login=61)),
+        {
+            "10m": (
+                Fires(
+                    f"cart holds 55% of the clients of orders; {USED}.\nHeld by cart 55, login 25, batch 20.",
+                    labels={"app": "cart"},
+                ),
+            ),
+        },
+    ),
+    Case(
+        "two exporters whose lists take turns in being the newest",
+        "RedisConnectionsHeldByOneApp",
+        slots(85)
+        | OK
+        | apps("15 15 45 45 75 75 " * 50, cart=55, login=45)
+        | also(apps("0 30 30 60 60 90 " * 50, cart=60, batch=40)),
+        {
+            "10m": (
+                Fires(
+                    f"cart holds 55% of the clients of orders; {USED}.\nHeld by cart 55, login 45.",
+                    labels={"app": "cart"},
+                ),
+            ),
+            "10m15s": (
+                Fires(
+                    f"cart holds 60% of the clients of orders; {USED}.\nHeld by cart 60, batch 40.",
+                    labels={"app": "cart"},
+                ),
+            ),
+        },
+    ),
+    Case(
+        "two lists of the same moment count once",
+        "RedisConnectionsHeldByOneApp",
+        slots(85) | OK | apps(7, cart=55, login=45) | also(apps(7, cart=55, login=45)),
+        {
+            "10m": (
+                Fires(
+                    f"cart holds 55% of the clients of orders; {USED}.\nHeld by cart 55, login 45.",
+                    labels={"app": "cart"},
+                ),
+            ),
+        },
+    ),
+    Case(
+        "an exporter that has no list any more leaves the word to the other",
+        "RedisConnectionsHeldByOneApp",
+        slots(85)
+        | OK
+        | until_cut_off(apps("15+15", cart=40, login=61))
+        | also(apps("10+15x400", cart=55, login=45)),
+        {
+            "11m45s": (),
+            "12m15s": (
+                Fires(
+                    f"cart holds 55% of the clients of orders; {USED}.\nHeld by cart 55, login 45.",
+                    labels={"app": "cart"},
+                ),
+            ),
+        },
+    ),
     quiet(
         "one app alone on a server that is half empty",
         "RedisConnectionsHeldByOneApp",
@@ -536,7 +633,7 @@ CASES = [
     quiet(
         "what is folded into other is not one app",
         "RedisConnectionsHeldByOneApp",
-        slots(85) | {'redis_app_connections{app="other",state="idle"}': 80} | OK,
+        slots(85) | {LISTED: 0, 'redis_app_connections{app="other",state="idle"}': 80} | OK,
     ),
     Case(
         "over half of the connections are stale",
@@ -557,8 +654,53 @@ CASES = [
         "RedisConnectionsStale",
         slots(85)
         | {
+            LISTED: 0,
             'redis_app_connections{app="cart",state="stale"}': 40,
             'redis_app_connections{app="cart",state="idle"}': 40,
+        },
+    ),
+    quiet(
+        "they were stale in the older list of two exporters",
+        "RedisConnectionsStale",
+        slots(85)
+        | OK
+        | apps(15, cart=80)
+        | also({LISTED: 10, 'redis_app_connections{app="cart",state="stale"}': 80}),
+    ),
+    Case(
+        "stale in the newer list of two exporters",
+        "RedisConnectionsStale",
+        slots(85)
+        | OK
+        | {
+            LISTED: 15,
+            'redis_app_connections{app="cart",state="stale"}': 60,
+            'redis_app_connections{app="login",state="idle"}': 40,
+        }
+        | also({LISTED: 10, 'redis_app_connections{app="login",state="stale"}': 80}),
+        {
+            "15m": (
+                Fires(
+                    f"60% of the clients of orders are stale; {USED}. Stale connections by app: cart 60."
+                    "\nHeld by cart 60, login 40."
+                ),
+            )
+        },
+    ),
+    Case(
+        "suspected by one exporter, while another has just begun to watch",
+        "RedisConnectionsLeaking",
+        slots(85)
+        | HELD
+        | OK
+        | also(apps(15, cart=65, login=20) | {'redis_app_suspected_leaked_connections{app="cart"}': 0}),
+        {
+            "10m": (
+                Fires(
+                    f"cart has 55 connections to orders that it will probably not use again; {USED}.{HOLDERS}",
+                    labels={"app": "cart"},
+                ),
+            ),
         },
     ),
     Case(
@@ -878,6 +1020,7 @@ CASES = [
         "over a quarter of the connections are folded into other",
         "RedisConnectionExporterAppsFolded",
         {
+            LISTED: 0,
             'redis_app_connections{app="other",state="idle"}': 30,
             'redis_app_connections{app="cart",state="idle"}': 70,
             'redis_connection_exporter_folded_connections{cut="apps"}': 30,
@@ -897,11 +1040,22 @@ CASES = [
         "a quarter is folded, and many hosts",
         "RedisConnectionExporterAppsFolded",
         {
+            LISTED: 0,
             'redis_app_connections{app="other",state="idle"}': 25,
             'redis_app_connections{app="cart",state="idle"}': 75,
             'redis_connection_exporter_folded_connections{cut="apps"}': 25,
             'redis_connection_exporter_folded_connections{cut="hosts"}': 90,
         },
+        at="31m",
+    ),
+    quiet(
+        "a quarter is folded in the older list of two exporters",
+        "RedisConnectionExporterAppsFolded",
+        apps(15, other=20, cart=80)
+        | {'redis_connection_exporter_folded_connections{cut="apps"}': 20}
+        | also(
+            apps(10, other=30, cart=70) | {'redis_connection_exporter_folded_connections{cut="apps"}': 30}
+        ),
         at="31m",
     ),
     quiet("all thresholds are there", "RedisConnectionRulesIncomplete", OK),

@@ -33,7 +33,7 @@ _RECORDED = {rule["record"]: set(rule.get("labels", ())) for rule in RULES if "r
 _LABELS = set.union(*_METRICS.values(), *_RECORDED.values(), _COMMON_LABELS)
 
 
-_NAME = r"(?:(?:target|app|peers|redis_connection):[a-z]\w*(?::\w+)?|redis_\w+)"
+_NAME = r"(?:(?:target|app|peers|exporter|redis_connection):[a-z]\w*(?::\w+)?|redis_\w+)"
 
 
 def _names(text: str) -> set[str]:
