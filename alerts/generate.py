@@ -71,7 +71,9 @@ THRESHOLDS = [
 # Values in descriptions, by PromQL inside Prometheus's templates.
 TARGET, APP, STATE_LABEL = "{{ $labels.target }}", "{{ $labels.app }}", " {{ .Labels.state }}"
 SHARE, DURATION = "{{ $value | humanizePercentage }}", "{{ $value | humanizeDuration }}"
-STATE = _of_target("max by (state) (last_over_time(redis_target_state{%s}[5m])) == 1", STATE_LABEL)
+STATE = _of_target(  # of most exporters first
+    "sort_desc(count by (state) (last_over_time(redis_target_state{%s}[5m]) == 1))", STATE_LABEL
+)
 
 
 def _slots(which: str) -> str:
@@ -150,6 +152,13 @@ def in_state(states: str) -> str:
 
 
 _NOT_UP = "\nunless target:redis_up:max == 1"
+# Another exporter reads that the server is not full. If those who read it say at_limit themselves, none is ok.
+_NOT_FULL = (
+    "\nunless (\n"
+    "  target:redis_connection_utilization_ratio:max < 1\n"
+    "  and " + of_any('redis_target_state{state="ok"}', "state") + " == 1\n"
+    ")"
+)
 _FULL_ENOUGH = f"target:redis_connection_utilization_ratio:max > {threshold('utilization_watch')}"
 
 
@@ -253,7 +262,7 @@ GROUPS = {
             "warning",
             "auth|tls|noperm|protocol|unknown",
             "A Redis server answers, but does not let itself be observed.",
-            "auth: wrong user or password. tls: no trust in the certificate. noperm: +info is missing. "
+            "auth: wrong user or password. tls: no trust in the certificate, or the handshake was cut off. noperm: +info is missing. "
             "protocol: it does not speak Redis. unknown: something else, see the exporter's log.",
         ),
         _unobservable(
@@ -270,7 +279,7 @@ GROUPS = {
         Alert(
             "RedisConnectionsAtLimit",
             "critical",
-            in_state("at_limit") + "\nor target:redis_connection_utilization_ratio:peak >= 1",
+            in_state("at_limit") + _NOT_FULL + "\nor target:redis_connection_utilization_ratio:peak >= 1",
             "A Redis server refuses new connections.",
             f"{TARGET} refuses newcomers, or did so within the last minute: {USED_OF_LIMIT}. State:{STATE}.",
             wait="0s",

@@ -102,6 +102,31 @@ def _in_states(states: tuple[str, ...]) -> dict[str, float | str]:
     return gone
 
 
+def at_limit(used: str, state: str = "at_limit", holders: str = NOBODY) -> tuple[Fires, ...]:
+    """The page of a server that refuses newcomers."""
+    says = f"orders refuses newcomers, or did so within the last minute: {used}. State: {state}.{holders}"
+    return (Fires(says, "critical"),)
+
+
+def rejected(count: int, used: str = UNSEEN, holders: str = NOBODY) -> tuple[Fires, ...]:
+    """The ticket of a server that has rejected somebody."""
+    says = f"orders has rejected {count} connections in 5 minutes, the exporters' own attempts not counted; {used}.{holders}"
+    return (Fires(says),)
+
+
+def unlisted(failed: str, denied: str, holders: str) -> Fires:
+    """The ticket of a server whose clients cannot be listed."""
+    return Fires(
+        f"The exporter cannot list the clients of orders, or only at times. Lists that failed in 10 minutes:{failed}. "
+        f"Denied commands:{denied}.{holders}"
+    )
+
+
+def quarters(first: int, last: int) -> dict[str, tuple[Fires, ...]]:
+    """Nothing at any step from one to another."""
+    return {f"{15 * step}s": () for step in range(first, last + 1)}
+
+
 def _unobservable(severity: str, explained: str, states: tuple[str, ...]) -> Case:
     fires = tuple(
         Fires(f"{state} answers, but its state is {state}.\n{explained}{NOBODY}", severity, target=state)
@@ -173,7 +198,7 @@ CASES = [
     ),
     _unobservable(
         "warning",
-        "auth: wrong user or password. tls: no trust in the certificate. noperm: +info is missing. protocol: it does not speak Redis. unknown: something else, see the exporter's log.",
+        "auth: wrong user or password. tls: no trust in the certificate, or the handshake was cut off. noperm: +info is missing. protocol: it does not speak Redis. unknown: something else, see the exporter's log.",
         ("auth", "tls", "noperm", "protocol", "unknown"),
     ),
     Case(
@@ -220,6 +245,11 @@ CASES = [
             'redis_up{instance="second"}': 1,
             'redis_target_state{instance="second",state="ok"}': 1,
         },
+    ),
+    quiet(
+        "a server that another exporter reads, while the TLS of this one is cut off",
+        "RedisConnectionTargetUnobservable",
+        OK | also({"redis_up": 0, 'redis_target_state{state="tls"}': 1}),
     ),
     quiet(
         "a server that is loading for three minutes",
@@ -382,8 +412,43 @@ CASES = [
         },
     ),
     quiet("one free slot is not the limit", "RedisConnectionsAtLimit", slots(99) | OK),
+    quiet(
+        "an exporter that is cut off, while another reads that the server is not full",
+        "RedisConnectionsAtLimit",
+        slots(300, 1000) | OK | also({"redis_up": 0, 'redis_target_state{state="at_limit"}': 1}),
+    ),
     Case(
-        "rejected connections are told at once, and resolve when no more come",
+        "two exporters, and both are refused",
+        "RedisConnectionsAtLimit",
+        also({"redis_up": 0, 'redis_target_state{state="at_limit"}': 1})
+        | {"redis_up": 0, 'redis_target_state{state="at_limit"}': 1},
+        {"0s": at_limit(UNSEEN)},
+    ),
+    Case(
+        "an exporter that is refused, while another reads that the server is full",
+        "RedisConnectionsAtLimit",
+        slots(100)
+        | {"redis_up": 1, 'redis_target_state{state="at_limit"}': 1}
+        | also({"redis_up": 0, 'redis_target_state{state="at_limit"}': 1}),
+        {"15s": at_limit("100 of 100 connections in use")},
+    ),
+    Case(
+        "an exporter that is refused, while two others read no limit",
+        "RedisConnectionsAtLimit",
+        {"redis_connection_slots_used": 85}
+        | OK
+        | also(OK, "third")
+        | also({"redis_up": 0, 'redis_target_state{state="at_limit"}': 1}),
+        {"15s": at_limit("85 of unknown connections in use", "ok at_limit")},
+    ),
+    Case(
+        "newcomers are refused though slots are free, as where some are reserved",
+        "RedisConnectionsAtLimit",
+        slots(85) | {"redis_up": 1, 'redis_target_state{state="at_limit"}': 1},
+        {"15s": at_limit("85 of 100 connections in use")},
+    ),
+    Case(
+        "rejected connections are told after a minute, and resolve when no more come",
         "RedisConnectionsRejected",
         slots(100) | HELD | {"redis_rejected_connections_total": "0x8 3x200"},
         {
