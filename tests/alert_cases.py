@@ -450,32 +450,100 @@ CASES = [
     Case(
         "rejected connections are told after a minute, and resolve when no more come",
         "RedisConnectionsRejected",
-        slots(100) | HELD | {"redis_rejected_connections_total": "0x8 3x200"},
+        slots(100) | HELD | {REJECTED: "0x8 3x200"},
         {
-            "2m": (),
-            "2m30s": (
-                Fires(
-                    f"orders has rejected 3 connections in 5 minutes; 100 of 100 connections in use.{HOLDERS}"
-                ),
-            ),
+            "3m15s": (),
+            "3m30s": rejected(3, "100 of 100 connections in use", HOLDERS),
             "10m": (),
         },
     ),
     Case(
         "two pods that see the same rejections make one alert",
         "RedisConnectionsRejected",
-        _in_pod("a", {"redis_rejected_connections_total": "0x8 3x200"})
-        | _in_pod("b", {"redis_rejected_connections_total": "0x8 3x200"}),
+        _in_pod("a", {REJECTED: "0x8 3x200"}) | _in_pod("b", {REJECTED: "0x8 3x200"}),
+        {"3m30s": (Fires(rejected(3)[0].says, labels=_SCRAPED),)},
+    ),
+    Case(
+        "an exporter's own attempts, each seen late",
+        "RedisConnectionsRejected",
+        {REJECTED: counter(*[0] * 8, *[3] * 30)} | also({REFUSED: counter(*[0] * 8, 2, *[3] * 29, 1)}),
+        quarters(8, 70),
+    ),
+    Case(
+        "an exporter's own attempts, each seen early",
+        "RedisConnectionsRejected",
+        {REJECTED: counter(*[0] * 8, 2, *[3] * 29, 1)} | also({REFUSED: counter(*[0] * 8, *[3] * 30)}),
+        quarters(8, 70),
+    ),
+    Case(
+        "an exporter's own attempts, where scrapes are a minute apart",
+        "RedisConnectionsRejected",
+        {REJECTED: counter(*[0] * 8, *[12, 0, 0, 0] * 8)}
+        | also({REFUSED: counter(*[0] * 11, *[12, 0, 0, 0] * 8)}),
+        quarters(8, 70),
+    ),
+    Case(
+        "the attempts of two exporters, now late and now early",
+        "RedisConnectionsRejected",
+        {REJECTED: counter(*[0] * 8, *[6, 5, 8, 5] * 8), REFUSED: "0"}
+        | also({REFUSED: counter(*[0] * 9, *[3, 4, 2, 3] * 8)})
+        | also({REFUSED: counter(*[0] * 7, *[2, 3, 3, 4] * 8)}, "third"),
+        quarters(7, 70),
+    ),
+    Case(
+        "ten are rejected while another exporter is refused all the time",
+        "RedisConnectionsRejected",
+        {REJECTED: counter(*[3] * 40, 13, *[3] * 99)} | also({REFUSED: counter(*[3] * 140)}),
+        quarters(1, 44) | {"11m30s": rejected(1), "14m": rejected(1), "17m": ()},
+    ),
+    Case(
+        "one is rejected, minutes after another exporter was refused for a while",
+        "RedisConnectionsRejected",
+        {REJECTED: counter(*[0] * 8, 3, 3, *[0] * 10, 1)} | also({REFUSED: counter(*[0] * 9, 3, 3)}),
+        quarters(8, 25) | {f"{15 * step}s": rejected(1) for step in range(26, 43)} | {"13m": ()},
+    ),
+    Case(
+        "one is rejected, and the exporter that was refused ten times tells it when it is back",
+        "RedisConnectionsRejected",
         {
-            "2m30s": (
-                Fires(f"orders has rejected 3 connections in 5 minutes; {UNSEEN}.{NOBODY}", labels=_SCRAPED),
-            ),
+            REJECTED: "100x8 stale _x15 111x200",
+            REFUSED: counter(*[0] * 8, *[1] * 10),
         },
+        {"7m15s": (), "7m30s": rejected(1)},
+    ),
+    Case(
+        "nobody but the exporter was rejected while it was away",
+        "RedisConnectionsRejected",
+        {
+            REJECTED: "100x8 stale _x15 110x200",
+            REFUSED: counter(*[0] * 8, *[1] * 10),
+        },
+        quarters(8, 64),
+    ),
+    Case(
+        "a new exporter is refused in place of an old one",
+        "RedisConnectionsRejected",
+        {REJECTED: counter(*[0] * 9, 2, 3, 3, first=40)}
+        | also({REFUSED: "40x5 stale"})
+        | also({REFUSED: "_x10 2 5 8x200"}, "third"),
+        quarters(8, 64),
+    ),
+    Case(
+        "one is rejected after the server's counter was set to zero",
+        "RedisConnectionsRejected",
+        {REJECTED: "100x8 1x200"} | also({REFUSED: 60}),
+        {"3m15s": (), "3m30s": rejected(1)},
+    ),
+    Case(
+        "the server's counter was set to zero",
+        "RedisConnectionsRejected",
+        {REJECTED: "100x8 0x200"} | also({REFUSED: 60}),
+        quarters(8, 64),
     ),
     quiet(
         "another exporter's counters of the same name, which have no target",
         "RedisConnectionsRejected",
-        {"redis_rejected_connections_total{target=''}": "0+1x200"},
+        {f"{REJECTED}{{target=''}}": "0+1x200"},
     ),
     quiet(
         "another exporter's counters of cut clients",
@@ -490,7 +558,7 @@ CASES = [
     quiet(
         "connections rejected long ago",
         "RedisConnectionsRejected",
-        slots(50) | {"redis_rejected_connections_total": 3},
+        slots(50) | {REJECTED: 3},
     ),
     Case(
         "growth that leaves less than four hours",
@@ -1058,6 +1126,8 @@ CASES = [
         OK
         | {
             "redis_connection_exporter_client_list_available": 0,
+            'redis_connection_exporter_client_list_failures_total{reason="refused"}': "0x40 1x200",
+            'redis_connection_exporter_client_list_failures_total{reason="timeout"}': 0,
             'redis_connection_exporter_command_denied{command="client|list"}': 1,
         },
         {
