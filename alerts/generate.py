@@ -34,10 +34,10 @@ def _of_target(query: str, shown: str, none: str = "") -> str:
     return f'{{{{ range printf "{asked}" {_SELECTED} | query }}}}{shown}{otherwise}{{{{ end }}}}'
 
 
-def _top(series: str, label: str, shown: str) -> str:
+def _top(series: str, label: str, shown: str, none: str = "") -> str:
     """Name the five groups of a target that have most of something, and how much."""
     return _of_target(
-        f"sort_desc(topk(5, max by ({label}) ({series})))", f" {{{{ .Labels.{label} }}}} {shown}"
+        f"sort_desc(topk(5, max by ({label}) ({series})))", f" {{{{ .Labels.{label} }}}} {shown}", none
     )
 
 
@@ -97,8 +97,14 @@ FAILURES = _top(
     "reason",
     '{{ printf "%.0f" .Value }}',
 )
+LIST_FAILURES = _top(
+    "increase(redis_connection_exporter_client_list_failures_total{%s}[10m]) > 0",
+    "reason",
+    '{{ printf "%.0f" .Value }}',
+    " none",
+)
 DENIED = _of_target(
-    "max by (command) (redis_connection_exporter_command_denied{%s})", " {{ .Labels.command }}"
+    "max by (command) (redis_connection_exporter_command_denied{%s})", " {{ .Labels.command }}", " none"
 )
 OPENED = _of_target("target:redis_connections_received:rate5m{%s}", '{{ printf "%.1f" .Value }}')
 LIFETIME = _of_target(
@@ -160,6 +166,10 @@ _NOT_FULL = (
     ")"
 )
 _FULL_ENOUGH = f"target:redis_connection_utilization_ratio:max > {threshold('utilization_watch')}"
+
+
+_LISTS_FAILED = "sum without (reason) (increase(redis_connection_exporter_client_list_failures_total[1h]))"
+_LISTS_MADE = "changes(redis_connection_exporter_client_list_timestamp_seconds[1h])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -447,10 +457,16 @@ GROUPS = {
         Alert(
             "RedisConnectionExporterListUnavailable",
             "warning",
-            of_any("redis_connection_exporter_client_list_available") + " == 0\nand target:redis_up:max == 1",
+            f"(\n  {of_any('redis_connection_exporter_client_list_available')} == 0\n"
+            # Lists that fail and succeed by turns. With several exporters, the best one counts.
+            "  or min without (instance, pod) (\n"
+            f"    {_LISTS_FAILED}\n"
+            f"    / ({_LISTS_FAILED} + {_LISTS_MADE})\n"
+            f"  ) > {threshold('failed_lists')}\n"
+            ")\nand target:redis_up:max == 1",
             "The exporter cannot tell who holds the connections of a Redis server.",
-            f"There is no list of the clients of {TARGET}. Denied commands:{DENIED}; where client|list is not among "
-            "them, the list takes longer than poll.timeout allows, or clients.enabled is false.",
+            f"The exporter cannot list the clients of {TARGET}, or only at times. Lists that failed in 10 minutes:{LIST_FAILURES}. "
+            f"Denied commands:{DENIED}.",
             wait="15m",
             keep="15m",
         ),

@@ -1132,14 +1132,65 @@ CASES = [
         },
         {
             "14m": (),
-            "15m": (
-                Fires(
-                    "There is no list of the clients of orders. Denied commands: client|list; where client|list "
-                    "is not among them, the list takes longer than poll.timeout allows, or clients.enabled is "
-                    f"false.{NOBODY}"
-                ),
+            "15m": (unlisted(" refused 1", " client|list", NOBODY),),
+        },
+    ),
+    Case(
+        "lists are cut off and time out, each for a reason",
+        "RedisConnectionExporterListUnavailable",
+        OK
+        | {
+            "redis_connection_exporter_client_list_available": 0,
+            'redis_connection_exporter_client_list_failures_total{reason="cut_off"}': "0+1x200",
+            'redis_connection_exporter_client_list_failures_total{reason="timeout"}': "0x40 2x200",
+            'redis_connection_exporter_client_list_failures_total{reason="refused"}': 7,
+        },
+        {
+            "15m": (unlisted(" cut_off 40 timeout 2", " none", NOBODY),),
+            "25m": (unlisted(" cut_off 40", " none", NOBODY),),
+        },
+    ),
+    Case(
+        "every other list fails, so there is one half of the time",
+        "RedisConnectionExporterListUnavailable",
+        OK
+        | apps(f"{'0 ' * 20}{'300 ' * 40}{'900 ' * 40}{'1500 ' * 40}{'2100 ' * 40}{'2700 ' * 40}", cart=65)
+        | {
+            "redis_connection_exporter_client_list_available": f"{'1 ' * 20}{'0 ' * 20}" * 6,
+            'redis_connection_exporter_client_list_failures_total{reason="cut_off"}': " ".join(
+                f"{fails} " * 40 for fails in range(6)
             ),
         },
+        {"55m": (unlisted(" cut_off 1", " none", "\nHeld by cart 65."),)},
+    ),
+    quiet(
+        "one list of ten fails",
+        "RedisConnectionExporterListUnavailable",
+        OK
+        | apps("0+15x400", cart=65)
+        | {
+            "redis_connection_exporter_client_list_available": 1,
+            'redis_connection_exporter_client_list_failures_total{reason="timeout"}': "0+0.1x400",
+        },
+        at="59m",
+    ),
+    quiet(
+        "another exporter has its lists",
+        "RedisConnectionExporterListUnavailable",
+        OK
+        | apps("0+15x400", cart=65)
+        | {
+            "redis_connection_exporter_client_list_available": 1,
+            'redis_connection_exporter_client_list_failures_total{reason="timeout"}': 0,
+        }
+        | also(
+            apps("0+60x100", cart=65)
+            | {
+                "redis_connection_exporter_client_list_available": 1,
+                'redis_connection_exporter_client_list_failures_total{reason="timeout"}': "0+1x400",
+            }
+        ),
+        at="59m",
     ),
     quiet(
         "a list is there",
