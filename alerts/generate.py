@@ -34,11 +34,19 @@ def _of_target(query: str, shown: str, none: str = "") -> str:
     return f'{{{{ range printf "{asked}" {_SELECTED} | query }}}}{shown}{otherwise}{{{{ end }}}}'
 
 
-def _top(series: str, label: str, shown: str) -> str:
+def _top(series: str, label: str, shown: str, none: str = "") -> str:
     """Name the five groups of a target that have most of something, and how much."""
     return _of_target(
-        f"sort_desc(topk(5, max by ({label}) ({series})))", f" {{{{ .Labels.{label} }}}} {shown}"
+        f"sort_desc(topk(5, max by ({label}) ({series})))", f" {{{{ .Labels.{label} }}}} {shown}", none
     )
+
+
+_NEWEST = "exporter:redis_connection_exporter_client_list:newest"
+
+
+def _listed(series: str) -> str:
+    """Take the series of the exporter that has the newest list of a target's clients."""
+    return f"{series} and on (instance, pod) {_NEWEST}{{%s}}"
 
 
 _CUT_OFF = {
@@ -63,7 +71,9 @@ THRESHOLDS = [
 # Values in descriptions, by PromQL inside Prometheus's templates.
 TARGET, APP, STATE_LABEL = "{{ $labels.target }}", "{{ $labels.app }}", " {{ .Labels.state }}"
 SHARE, DURATION = "{{ $value | humanizePercentage }}", "{{ $value | humanizeDuration }}"
-STATE = _of_target("max by (state) (last_over_time(redis_target_state{%s}[5m])) == 1", STATE_LABEL)
+STATE = _of_target(  # of most exporters first
+    "sort_desc(count by (state) (last_over_time(redis_target_state{%s}[5m]) == 1))", STATE_LABEL
+)
 
 
 def _slots(which: str) -> str:
@@ -87,8 +97,14 @@ FAILURES = _top(
     "reason",
     '{{ printf "%.0f" .Value }}',
 )
+LIST_FAILURES = _top(
+    "increase(redis_connection_exporter_client_list_failures_total{%s}[10m]) > 0",
+    "reason",
+    '{{ printf "%.0f" .Value }}',
+    " none",
+)
 DENIED = _of_target(
-    "max by (command) (redis_connection_exporter_command_denied{%s})", " {{ .Labels.command }}"
+    "max by (command) (redis_connection_exporter_command_denied{%s})", " {{ .Labels.command }}", " none"
 )
 OPENED = _of_target("target:redis_connections_received:rate5m{%s}", '{{ printf "%.1f" .Value }}')
 LIFETIME = _of_target(
@@ -97,10 +113,10 @@ LIFETIME = _of_target(
 LONGEST_WAIT = _of_target(
     "max by (target) (redis_blocked_longest_seconds{%s})", "{{ .Value | humanizeDuration }}"
 )
-BLOCKED = _top("redis_blocked_connections{%s}", "cmd", "{{ .Value }}")
-STALE = _top("redis_app_connections{%s, state='stale'}", "app", "{{ .Value }}")
+BLOCKED = _top(_listed("redis_blocked_connections{%s}"), "cmd", "{{ .Value }}")
+STALE = _top(_listed("redis_app_connections{%s, state='stale'}"), "app", "{{ .Value }}")
 OPENERS = _top("app:redis_app_connections_opened:rate5m{%s}", "app", '{{ printf "%.1f" .Value }}')
-MEMORY = _top("redis_app_memory_bytes{%s}", "app", "{{ .Value | humanize1024 }}B")
+MEMORY = _top(_listed("redis_app_memory_bytes{%s}"), "app", "{{ .Value | humanize1024 }}B")
 _SUSPECTED = (
     f'{{{{ range printf "max by (app) (app:redis_app_suspected_leaked_connections:last{{{_SELECTOR}, app=%[4]q}}) > 0"'
     f" {_SELECTED} $app.Labels.app | query }}}} ({{{{ .Value }}}} suspected leaked){{{{ end }}}}"
@@ -142,7 +158,18 @@ def in_state(states: str) -> str:
 
 
 _NOT_UP = "\nunless target:redis_up:max == 1"
+# Another exporter reads that the server is not full. If those who read it say at_limit themselves, none is ok.
+_NOT_FULL = (
+    "\nunless (\n"
+    "  target:redis_connection_utilization_ratio:max < 1\n"
+    "  and " + of_any('redis_target_state{state="ok"}', "state") + " == 1\n"
+    ")"
+)
 _FULL_ENOUGH = f"target:redis_connection_utilization_ratio:max > {threshold('utilization_watch')}"
+
+
+_LISTS_FAILED = "sum without (reason) (increase(redis_connection_exporter_client_list_failures_total[1h]))"
+_LISTS_MADE = "changes(redis_connection_exporter_client_list_timestamp_seconds[1h])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +272,7 @@ GROUPS = {
             "warning",
             "auth|tls|noperm|protocol|unknown",
             "A Redis server answers, but does not let itself be observed.",
-            "auth: wrong user or password. tls: no trust in the certificate. noperm: +info is missing. "
+            "auth: wrong user or password. tls: no trust in the certificate, or the handshake was cut off. noperm: +info is missing. "
             "protocol: it does not speak Redis. unknown: something else, see the exporter's log.",
         ),
         _unobservable(
@@ -262,7 +289,7 @@ GROUPS = {
         Alert(
             "RedisConnectionsAtLimit",
             "critical",
-            in_state("at_limit") + "\nor target:redis_connection_utilization_ratio:peak >= 1",
+            in_state("at_limit") + _NOT_FULL + "\nor target:redis_connection_utilization_ratio:peak >= 1",
             "A Redis server refuses new connections.",
             f"{TARGET} refuses newcomers, or did so within the last minute: {USED_OF_LIMIT}. State:{STATE}.",
             wait="0s",
@@ -271,10 +298,15 @@ GROUPS = {
         Alert(
             "RedisConnectionsRejected",
             "warning",
-            of_any('increase(redis_rejected_connections_total{target!=""}[5m])') + " > 0",
+            # One exporter reads the server, another one is refused, and we see both up to a scrape and a poll apart:
+            # so subtract the attempts of 15 s more at the near end and of 30 s more at the far end.
+            "sum_over_time(target:redis_rejected_connections:delta[5m] offset 15s)\n"
+            "- sum_over_time(target:redis_connection_exporter_connects_refused:delta[345s]) > 0",
             "A Redis server has rejected connections.",
-            f'{TARGET} has rejected {{{{ printf "%.0f" $value }}}} connections in 5 minutes; {USED_OF_LIMIT}.',
-            wait="0s",
+            f"{TARGET} has rejected {{{{ $value }}}} connections in 5 minutes, the exporters' own attempts not counted; "
+            f"{USED_OF_LIMIT}.",
+            wait="1m",
+            keep="1m",
         ),
         Alert(
             "RedisConnectionsExhaustedSoon",
@@ -425,17 +457,28 @@ GROUPS = {
         Alert(
             "RedisConnectionExporterListUnavailable",
             "warning",
-            of_any("redis_connection_exporter_client_list_available") + " == 0\nand target:redis_up:max == 1",
+            f"(\n  {of_any('redis_connection_exporter_client_list_available')} == 0\n"
+            # Lists that fail and succeed by turns. With several exporters, the best one counts.
+            "  or min without (instance, pod) (\n"
+            f"    {_LISTS_FAILED}\n"
+            f"    / ({_LISTS_FAILED} + {_LISTS_MADE})\n"
+            f"  ) > {threshold('failed_lists')}\n"
+            ")\nand target:redis_up:max == 1",
             "The exporter cannot tell who holds the connections of a Redis server.",
-            f"There is no list of the clients of {TARGET}. Denied commands:{DENIED}; where client|list is not among "
-            "them, the list takes longer than poll.timeout allows, or clients.enabled is false.",
+            f"The exporter cannot list the clients of {TARGET}, or only at times. Lists that failed in 10 minutes:{LIST_FAILURES}. "
+            f"Denied commands:{DENIED}.",
             wait="15m",
             keep="15m",
         ),
         Alert(
             "RedisConnectionExporterAppsFolded",
             "info",
-            of_any('redis_connection_exporter_folded_connections{cut="apps"}', "cut") + "\n"
+            of_any(
+                'redis_connection_exporter_folded_connections{cut="apps"}\n'
+                f"and on (job, namespace, instance, pod, target) {_NEWEST}",
+                "cut",
+            )
+            + "\n"
             f"/ (sum without (app) (app:redis_app_connections:sum) > 0) > {threshold('folded_share')}",
             "Many connections of a Redis server belong to apps that are not named.",
             f"{SHARE} of the clients of {TARGET} belong to apps beyond clients.top, and are counted as other.",

@@ -2,9 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 
+STEPS = 2 * 60 * 4  # of 15 s: so long every series goes on
+
+REJECTED = "redis_rejected_connections_total"
+REFUSED = "redis_connection_exporter_connects_refused_total"  # the exporter's own attempts
+LISTED = "redis_connection_exporter_client_list_timestamp_seconds"
 # Who holds the connections of `orders`, in most of the cases.
 HELD: dict[str, float | str] = {
+    LISTED: 0,
     'redis_app_connections{app="cart",state="stale"}': 60,
     'redis_app_connections{app="cart",state="idle"}': 5,
     'redis_app_connections{app="login",state="active"}': 20,
@@ -26,6 +33,32 @@ def slots(used: float, limit: float = 100) -> dict[str, float | str]:
         "redis_connection_slots_limit": limit,
         "redis_connection_utilization_ratio": used / limit,
     }
+
+
+def with_labels(series: Mapping[str, float | str], **labels: str) -> dict[str, float | str]:
+    """Series with more labels."""
+    added = ",".join(f'{label}="{value}"' for label, value in labels.items())
+    return {
+        f"{name.rstrip('}')}{',' if '{' in name else '{'}{added}}}": value for name, value in series.items()
+    }
+
+
+def also(series: Mapping[str, float | str], instance: str = "second") -> dict[str, float | str]:
+    """Series of another exporter that watches the same servers."""
+    return with_labels(series, instance=instance)
+
+
+def apps(at: float | str, **held: float) -> dict[str, float | str]:
+    """Series of one list of the clients, made at that moment."""
+    return {LISTED: at} | {
+        f'redis_app_connections{{app="{app}",state="idle"}}': count for app, count in held.items()
+    }
+
+
+def counter(*rises: int, first: int = 0) -> str:
+    """Values of a counter that rises so much from each scrape to the next, and then stands still."""
+    values = accumulate(rises, initial=first)
+    return f"{' '.join(map(str, values))} {first + sum(rises)}x{STEPS}"
 
 
 def until_cut_off(series: Mapping[str, float | str], steps: int = 8) -> dict[str, float | str]:
@@ -69,6 +102,31 @@ def _in_states(states: tuple[str, ...]) -> dict[str, float | str]:
     return gone
 
 
+def at_limit(used: str, state: str = "at_limit", holders: str = NOBODY) -> tuple[Fires, ...]:
+    """The page of a server that refuses newcomers."""
+    says = f"orders refuses newcomers, or did so within the last minute: {used}. State: {state}.{holders}"
+    return (Fires(says, "critical"),)
+
+
+def rejected(count: int, used: str = UNSEEN, holders: str = NOBODY) -> tuple[Fires, ...]:
+    """The ticket of a server that has rejected somebody."""
+    says = f"orders has rejected {count} connections in 5 minutes, the exporters' own attempts not counted; {used}.{holders}"
+    return (Fires(says),)
+
+
+def unlisted(failed: str, denied: str, holders: str) -> Fires:
+    """The ticket of a server whose clients cannot be listed."""
+    return Fires(
+        f"The exporter cannot list the clients of orders, or only at times. Lists that failed in 10 minutes:{failed}. "
+        f"Denied commands:{denied}.{holders}"
+    )
+
+
+def quarters(first: int, last: int) -> dict[str, tuple[Fires, ...]]:
+    """Nothing at any step from one to another."""
+    return {f"{15 * step}s": () for step in range(first, last + 1)}
+
+
 def _unobservable(severity: str, explained: str, states: tuple[str, ...]) -> Case:
     fires = tuple(
         Fires(f"{state} answers, but its state is {state}.\n{explained}{NOBODY}", severity, target=state)
@@ -91,10 +149,7 @@ _SCRAPED = {"namespace": "prod", "service": "exporter", "container": "exporter",
 def _in_pod(pod: str, series: Mapping[str, float | str], namespace: str = "prod") -> dict[str, float | str]:
     """Series as a ServiceMonitor of Kubernetes labels them."""
     labels = _SCRAPED | {"namespace": namespace, "pod": pod, "instance": f"{pod}:10051"}
-    added = ",".join(f'{label}="{value}"' for label, value in labels.items())
-    return {
-        f"{name.rstrip('}')}{',' if '{' in name else '{'}{added}}}": value for name, value in series.items()
-    }
+    return with_labels(series, **labels)
 
 
 def near(share: int, *, state: str = "ok", holders: str = HOLDERS) -> str:
@@ -143,7 +198,7 @@ CASES = [
     ),
     _unobservable(
         "warning",
-        "auth: wrong user or password. tls: no trust in the certificate. noperm: +info is missing. protocol: it does not speak Redis. unknown: something else, see the exporter's log.",
+        "auth: wrong user or password. tls: no trust in the certificate, or the handshake was cut off. noperm: +info is missing. protocol: it does not speak Redis. unknown: something else, see the exporter's log.",
         ("auth", "tls", "noperm", "protocol", "unknown"),
     ),
     Case(
@@ -190,6 +245,11 @@ CASES = [
             'redis_up{instance="second"}': 1,
             'redis_target_state{instance="second",state="ok"}': 1,
         },
+    ),
+    quiet(
+        "a server that another exporter reads, while the TLS of this one is cut off",
+        "RedisConnectionTargetUnobservable",
+        OK | also({"redis_up": 0, 'redis_target_state{state="tls"}': 1}),
     ),
     quiet(
         "a server that is loading for three minutes",
@@ -263,10 +323,7 @@ CASES = [
         "a target whose own labels have changed is one target",
         "RedisConnectionsNearLimit",
         until_cut_off(
-            {
-                f"{name.rstrip('}')}{',' if '{' in name else '{'}team='a'}}": value
-                for name, value in (slots(95) | HELD).items()
-            }
+            with_labels(slots(95) | HELD, team="a"),
         )
         | {name: f"_x10 {value}x200" for name, value in (slots(85) | HELD | OK).items()},
         {"20m": (Fires(near(85)),)},
@@ -309,6 +366,7 @@ CASES = [
         "RedisConnectionsAtLimit",
         {
             'redis_target_state{state="at_limit"}': 1,
+            LISTED: "0x20 stale",
             'redis_app_connections{app="cart",state="idle"}': "60x8 stale",
             'redis_app_connections{app="login",state="idle"}': "20x20 stale",
         },
@@ -360,6 +418,11 @@ CASES = [
         },
     ),
     quiet("one free slot is not the limit", "RedisConnectionsAtLimit", slots(99) | OK),
+    quiet(
+        "an exporter that is cut off, while another reads that the server is not full",
+        "RedisConnectionsAtLimit",
+        slots(300, 1000) | OK | also({"redis_up": 0, 'redis_target_state{state="at_limit"}': 1}),
+    ),
     Case(
         "nothing free but the reserve pages at once",
         "RedisConnectionsAtLimit",
@@ -374,34 +437,132 @@ CASES = [
         },
     ),
     Case(
-        "rejected connections are told at once, and resolve when no more come",
+        "two exporters, and both are refused",
+        "RedisConnectionsAtLimit",
+        also({"redis_up": 0, 'redis_target_state{state="at_limit"}': 1})
+        | {"redis_up": 0, 'redis_target_state{state="at_limit"}': 1},
+        {"0s": at_limit(UNSEEN)},
+    ),
+    Case(
+        "an exporter that is refused, while another reads that the server is full",
+        "RedisConnectionsAtLimit",
+        slots(100)
+        | {"redis_up": 1, 'redis_target_state{state="at_limit"}': 1}
+        | also({"redis_up": 0, 'redis_target_state{state="at_limit"}': 1}),
+        {"15s": at_limit("100 of 100 connections in use")},
+    ),
+    Case(
+        "an exporter that is refused, while two others read no limit",
+        "RedisConnectionsAtLimit",
+        {"redis_connection_slots_used": 85}
+        | OK
+        | also(OK, "third")
+        | also({"redis_up": 0, 'redis_target_state{state="at_limit"}': 1}),
+        {"15s": at_limit("85 of unknown connections in use", "ok at_limit")},
+    ),
+    Case(
+        "newcomers are refused though slots are free, as where some are reserved",
+        "RedisConnectionsAtLimit",
+        slots(85) | {"redis_up": 1, 'redis_target_state{state="at_limit"}': 1},
+        {"15s": at_limit("85 of 100 connections in use")},
+    ),
+    Case(
+        "rejected connections are told after a minute, and resolve when no more come",
         "RedisConnectionsRejected",
-        slots(100) | HELD | {"redis_rejected_connections_total": "0x8 3x200"},
+        slots(100) | HELD | {REJECTED: "0x8 3x200"},
         {
-            "2m": (),
-            "2m30s": (
-                Fires(
-                    f"orders has rejected 3 connections in 5 minutes; 100 of 100 connections in use.{HOLDERS}"
-                ),
-            ),
+            "3m15s": (),
+            "3m30s": rejected(3, "100 of 100 connections in use", HOLDERS),
             "10m": (),
         },
     ),
     Case(
         "two pods that see the same rejections make one alert",
         "RedisConnectionsRejected",
-        _in_pod("a", {"redis_rejected_connections_total": "0x8 3x200"})
-        | _in_pod("b", {"redis_rejected_connections_total": "0x8 3x200"}),
+        _in_pod("a", {REJECTED: "0x8 3x200"}) | _in_pod("b", {REJECTED: "0x8 3x200"}),
+        {"3m30s": (Fires(rejected(3)[0].says, labels=_SCRAPED),)},
+    ),
+    Case(
+        "an exporter's own attempts, each seen late",
+        "RedisConnectionsRejected",
+        {REJECTED: counter(*[0] * 8, *[3] * 30)} | also({REFUSED: counter(*[0] * 8, 2, *[3] * 29, 1)}),
+        quarters(8, 70),
+    ),
+    Case(
+        "an exporter's own attempts, each seen early",
+        "RedisConnectionsRejected",
+        {REJECTED: counter(*[0] * 8, 2, *[3] * 29, 1)} | also({REFUSED: counter(*[0] * 8, *[3] * 30)}),
+        quarters(8, 70),
+    ),
+    Case(
+        "an exporter's own attempts, where scrapes are a minute apart",
+        "RedisConnectionsRejected",
+        {REJECTED: counter(*[0] * 8, *[12, 0, 0, 0] * 8)}
+        | also({REFUSED: counter(*[0] * 11, *[12, 0, 0, 0] * 8)}),
+        quarters(8, 70),
+    ),
+    Case(
+        "the attempts of two exporters, now late and now early",
+        "RedisConnectionsRejected",
+        {REJECTED: counter(*[0] * 8, *[6, 5, 8, 5] * 8), REFUSED: "0"}
+        | also({REFUSED: counter(*[0] * 9, *[3, 4, 2, 3] * 8)})
+        | also({REFUSED: counter(*[0] * 7, *[2, 3, 3, 4] * 8)}, "third"),
+        quarters(7, 70),
+    ),
+    Case(
+        "ten are rejected while another exporter is refused all the time",
+        "RedisConnectionsRejected",
+        {REJECTED: counter(*[3] * 40, 13, *[3] * 99)} | also({REFUSED: counter(*[3] * 140)}),
+        quarters(1, 44) | {"11m30s": rejected(1), "14m": rejected(1), "17m": ()},
+    ),
+    Case(
+        "one is rejected, minutes after another exporter was refused for a while",
+        "RedisConnectionsRejected",
+        {REJECTED: counter(*[0] * 8, 3, 3, *[0] * 10, 1)} | also({REFUSED: counter(*[0] * 9, 3, 3)}),
+        quarters(8, 25) | {f"{15 * step}s": rejected(1) for step in range(26, 43)} | {"13m": ()},
+    ),
+    Case(
+        "one is rejected, and the exporter that was refused ten times tells it when it is back",
+        "RedisConnectionsRejected",
         {
-            "2m30s": (
-                Fires(f"orders has rejected 3 connections in 5 minutes; {UNSEEN}.{NOBODY}", labels=_SCRAPED),
-            ),
+            REJECTED: "100x8 stale _x15 111x200",
+            REFUSED: counter(*[0] * 8, *[1] * 10),
         },
+        {"7m15s": (), "7m30s": rejected(1)},
+    ),
+    Case(
+        "nobody but the exporter was rejected while it was away",
+        "RedisConnectionsRejected",
+        {
+            REJECTED: "100x8 stale _x15 110x200",
+            REFUSED: counter(*[0] * 8, *[1] * 10),
+        },
+        quarters(8, 64),
+    ),
+    Case(
+        "a new exporter is refused in place of an old one",
+        "RedisConnectionsRejected",
+        {REJECTED: counter(*[0] * 9, 2, 3, 3, first=40)}
+        | also({REFUSED: "40x5 stale"})
+        | also({REFUSED: "_x10 2 5 8x200"}, "third"),
+        quarters(8, 64),
+    ),
+    Case(
+        "one is rejected after the server's counter was set to zero",
+        "RedisConnectionsRejected",
+        {REJECTED: "100x8 1x200"} | also({REFUSED: 60}),
+        {"3m15s": (), "3m30s": rejected(1)},
+    ),
+    Case(
+        "the server's counter was set to zero",
+        "RedisConnectionsRejected",
+        {REJECTED: "100x8 0x200"} | also({REFUSED: 60}),
+        quarters(8, 64),
     ),
     quiet(
         "another exporter's counters of the same name, which have no target",
         "RedisConnectionsRejected",
-        {"redis_rejected_connections_total{target=''}": "0+1x200"},
+        {f"{REJECTED}{{target=''}}": "0+1x200"},
     ),
     quiet(
         "another exporter's counters of cut clients",
@@ -416,7 +577,7 @@ CASES = [
     quiet(
         "connections rejected long ago",
         "RedisConnectionsRejected",
-        slots(50) | {"redis_rejected_connections_total": 3},
+        slots(50) | {REJECTED: 3},
     ),
     Case(
         "growth that leaves less than four hours",
@@ -471,6 +632,7 @@ CASES = [
             'redis_connection_slots_used{target="orders",team="checkout"}': 100,
             'redis_connection_slots_limit{target="baskets",team="checkout"}': 10000,
             'redis_app_connections{target="orders",team="checkout",app="cart",state="idle"}': 9,
+            f'{LISTED}{{target="orders",team="checkout"}}': 0,
             "up{target=''}": 1,
         },
         {
@@ -547,6 +709,74 @@ CASES = [
             "24m": (),
         },
     ),
+    Case(
+        "the newest list of two exporters tells the share of an app, not what both together say",
+        "RedisConnectionsHeldByOneApp",
+        slots(85)
+        | OK
+        | apps("15+15x400", cart=55, login=25, batch=20)
+        | also(apps("10+15x400", cart=40, login=61)),
+        {
+            "10m": (
+                Fires(
+                    f"cart holds 55% of the clients of orders; {USED}.\nHeld by cart 55, login 25, batch 20.",
+                    labels={"app": "cart"},
+                ),
+            ),
+        },
+    ),
+    Case(
+        "two exporters whose lists take turns in being the newest",
+        "RedisConnectionsHeldByOneApp",
+        slots(85)
+        | OK
+        | apps("15 15 45 45 75 75 " * 50, cart=55, login=45)
+        | also(apps("0 30 30 60 60 90 " * 50, cart=60, batch=40)),
+        {
+            "10m": (
+                Fires(
+                    f"cart holds 55% of the clients of orders; {USED}.\nHeld by cart 55, login 45.",
+                    labels={"app": "cart"},
+                ),
+            ),
+            "10m15s": (
+                Fires(
+                    f"cart holds 60% of the clients of orders; {USED}.\nHeld by cart 60, batch 40.",
+                    labels={"app": "cart"},
+                ),
+            ),
+        },
+    ),
+    Case(
+        "two lists of the same moment count once",
+        "RedisConnectionsHeldByOneApp",
+        slots(85) | OK | apps(7, cart=55, login=45) | also(apps(7, cart=55, login=45)),
+        {
+            "10m": (
+                Fires(
+                    f"cart holds 55% of the clients of orders; {USED}.\nHeld by cart 55, login 45.",
+                    labels={"app": "cart"},
+                ),
+            ),
+        },
+    ),
+    Case(
+        "an exporter that has no list any more leaves the word to the other",
+        "RedisConnectionsHeldByOneApp",
+        slots(85)
+        | OK
+        | until_cut_off(apps("15+15", cart=40, login=61))
+        | also(apps("10+15x400", cart=55, login=45)),
+        {
+            "11m45s": (),
+            "12m15s": (
+                Fires(
+                    f"cart holds 55% of the clients of orders; {USED}.\nHeld by cart 55, login 45.",
+                    labels={"app": "cart"},
+                ),
+            ),
+        },
+    ),
     quiet(
         "one app alone on a server that is half empty",
         "RedisConnectionsHeldByOneApp",
@@ -555,7 +785,7 @@ CASES = [
     quiet(
         "what is folded into other is not one app",
         "RedisConnectionsHeldByOneApp",
-        slots(85) | {'redis_app_connections{app="other",state="idle"}': 80} | OK,
+        slots(85) | {LISTED: 0, 'redis_app_connections{app="other",state="idle"}': 80} | OK,
     ),
     Case(
         "over half of the connections are stale",
@@ -576,8 +806,53 @@ CASES = [
         "RedisConnectionsStale",
         slots(85)
         | {
+            LISTED: 0,
             'redis_app_connections{app="cart",state="stale"}': 40,
             'redis_app_connections{app="cart",state="idle"}': 40,
+        },
+    ),
+    quiet(
+        "they were stale in the older list of two exporters",
+        "RedisConnectionsStale",
+        slots(85)
+        | OK
+        | apps(15, cart=80)
+        | also({LISTED: 10, 'redis_app_connections{app="cart",state="stale"}': 80}),
+    ),
+    Case(
+        "stale in the newer list of two exporters",
+        "RedisConnectionsStale",
+        slots(85)
+        | OK
+        | {
+            LISTED: 15,
+            'redis_app_connections{app="cart",state="stale"}': 60,
+            'redis_app_connections{app="login",state="idle"}': 40,
+        }
+        | also({LISTED: 10, 'redis_app_connections{app="login",state="stale"}': 80}),
+        {
+            "15m": (
+                Fires(
+                    f"60% of the clients of orders are stale; {USED}. Stale connections by app: cart 60."
+                    "\nHeld by cart 60, login 40."
+                ),
+            )
+        },
+    ),
+    Case(
+        "suspected by one exporter, while another has just begun to watch",
+        "RedisConnectionsLeaking",
+        slots(85)
+        | HELD
+        | OK
+        | also(apps(15, cart=65, login=20) | {'redis_app_suspected_leaked_connections{app="cart"}': 0}),
+        {
+            "10m": (
+                Fires(
+                    f"cart has 55 connections to orders that it will probably not use again; {USED}.{HOLDERS}",
+                    labels={"app": "cart"},
+                ),
+            ),
         },
     ),
     Case(
@@ -870,18 +1145,71 @@ CASES = [
         OK
         | {
             "redis_connection_exporter_client_list_available": 0,
+            'redis_connection_exporter_client_list_failures_total{reason="refused"}': "0x40 1x200",
+            'redis_connection_exporter_client_list_failures_total{reason="timeout"}': 0,
             'redis_connection_exporter_command_denied{command="client|list"}': 1,
         },
         {
             "14m": (),
-            "15m": (
-                Fires(
-                    "There is no list of the clients of orders. Denied commands: client|list; where client|list "
-                    "is not among them, the list takes longer than poll.timeout allows, or clients.enabled is "
-                    f"false.{NOBODY}"
-                ),
+            "15m": (unlisted(" refused 1", " client|list", NOBODY),),
+        },
+    ),
+    Case(
+        "lists are cut off and time out, each for a reason",
+        "RedisConnectionExporterListUnavailable",
+        OK
+        | {
+            "redis_connection_exporter_client_list_available": 0,
+            'redis_connection_exporter_client_list_failures_total{reason="cut_off"}': "0+1x200",
+            'redis_connection_exporter_client_list_failures_total{reason="timeout"}': "0x40 2x200",
+            'redis_connection_exporter_client_list_failures_total{reason="refused"}': 7,
+        },
+        {
+            "15m": (unlisted(" cut_off 40 timeout 2", " none", NOBODY),),
+            "25m": (unlisted(" cut_off 40", " none", NOBODY),),
+        },
+    ),
+    Case(
+        "every other list fails, so there is one half of the time",
+        "RedisConnectionExporterListUnavailable",
+        OK
+        | apps(f"{'0 ' * 20}{'300 ' * 40}{'900 ' * 40}{'1500 ' * 40}{'2100 ' * 40}{'2700 ' * 40}", cart=65)
+        | {
+            "redis_connection_exporter_client_list_available": f"{'1 ' * 20}{'0 ' * 20}" * 6,
+            'redis_connection_exporter_client_list_failures_total{reason="cut_off"}': " ".join(
+                f"{fails} " * 40 for fails in range(6)
             ),
         },
+        {"55m": (unlisted(" cut_off 1", " none", "\nHeld by cart 65."),)},
+    ),
+    quiet(
+        "one list of ten fails",
+        "RedisConnectionExporterListUnavailable",
+        OK
+        | apps("0+15x400", cart=65)
+        | {
+            "redis_connection_exporter_client_list_available": 1,
+            'redis_connection_exporter_client_list_failures_total{reason="timeout"}': "0+0.1x400",
+        },
+        at="59m",
+    ),
+    quiet(
+        "another exporter has its lists",
+        "RedisConnectionExporterListUnavailable",
+        OK
+        | apps("0+15x400", cart=65)
+        | {
+            "redis_connection_exporter_client_list_available": 1,
+            'redis_connection_exporter_client_list_failures_total{reason="timeout"}': 0,
+        }
+        | also(
+            apps("0+60x100", cart=65)
+            | {
+                "redis_connection_exporter_client_list_available": 1,
+                'redis_connection_exporter_client_list_failures_total{reason="timeout"}': "0+1x400",
+            }
+        ),
+        at="59m",
     ),
     quiet(
         "a list is there",
@@ -897,6 +1225,7 @@ CASES = [
         "over a quarter of the connections are folded into other",
         "RedisConnectionExporterAppsFolded",
         {
+            LISTED: 0,
             'redis_app_connections{app="other",state="idle"}': 30,
             'redis_app_connections{app="cart",state="idle"}': 70,
             'redis_connection_exporter_folded_connections{cut="apps"}': 30,
@@ -916,11 +1245,22 @@ CASES = [
         "a quarter is folded, and many hosts",
         "RedisConnectionExporterAppsFolded",
         {
+            LISTED: 0,
             'redis_app_connections{app="other",state="idle"}': 25,
             'redis_app_connections{app="cart",state="idle"}': 75,
             'redis_connection_exporter_folded_connections{cut="apps"}': 25,
             'redis_connection_exporter_folded_connections{cut="hosts"}': 90,
         },
+        at="31m",
+    ),
+    quiet(
+        "a quarter is folded in the older list of two exporters",
+        "RedisConnectionExporterAppsFolded",
+        apps(15, other=20, cart=80)
+        | {'redis_connection_exporter_folded_connections{cut="apps"}': 20}
+        | also(
+            apps(10, other=30, cart=70) | {'redis_connection_exporter_folded_connections{cut="apps"}': 30}
+        ),
         at="31m",
     ),
     quiet("all thresholds are there", "RedisConnectionRulesIncomplete", OK),

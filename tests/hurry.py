@@ -3,7 +3,7 @@
     python -m tests.hurry 60 FOLDER alerts/*.yml config/prometheus.yml config/alertmanager.*
 
 writes each file into the folder with every duration divided by 60: intervals, `for`, `keep_firing_for`, waits
-and the ranges inside queries. Nothing else is changed, thresholds and names least of all.
+and the ranges and offsets inside queries. Nothing else is changed, thresholds and names least of all.
 """
 
 import re
@@ -14,11 +14,11 @@ from pathlib import Path
 _UNIT_MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = r"(\d+)(ms|s|m|h|d)"
 _SETTING = re.compile(rf"(?m)^(\s*(?:- )?\w+: ){_DURATION}$")
-_RANGE = re.compile(rf"(\[){_DURATION}(?=\])")
+_RANGE = re.compile(rf"(\[|\boffset ){_DURATION}\b")
 
 
 def hurry(text: str, factor: int) -> str:
-    """Divide every duration that is a setting, or a range of a query."""
+    """Divide every duration that is a setting, or a range or an offset of a query."""
 
     def divided(match: re.Match[str]) -> str:
         before, count, unit = match.groups()

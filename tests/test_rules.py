@@ -33,7 +33,7 @@ _RECORDED = {rule["record"]: set(rule.get("labels", ())) for rule in RULES if "r
 _LABELS = set.union(*_METRICS.values(), *_RECORDED.values(), _COMMON_LABELS)
 
 
-_NAME = r"(?:(?:target|app|peers|redis_connection):[a-z]\w*(?::\w+)?|redis_\w+)"
+_NAME = r"(?:(?:target|app|peers|exporter|redis_connection):[a-z]\w*(?::\w+)?|redis_\w+)"
 
 
 def _names(text: str) -> set[str]:
@@ -174,6 +174,6 @@ def test_the_hurry_changes_durations_and_nothing_else() -> None:
         assert without[0] == without[1], file.name
         if file.name != "thresholds.yml":
             assert "1h" not in re.sub(r"#.*|deriv1h", "", fast), file.name
-    assert hurry("for: 2m\nexpr: rate(x[5m])\nkeep_firing_for: 1h", 60) == (
-        "for: 2000ms\nexpr: rate(x[5000ms])\nkeep_firing_for: 60000ms"
+    assert hurry("for: 2m\nexpr: rate(x[5m] offset 15s)\nkeep_firing_for: 1h", 60) == (
+        "for: 2000ms\nexpr: rate(x[5000ms] offset 250ms)\nkeep_firing_for: 60000ms"
     )
