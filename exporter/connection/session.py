@@ -8,7 +8,7 @@ from exporter.connection.errors import CONNECTION_ERRORS, LinkError, link_error
 from exporter.connection.opening import GREETING, INFO, Credentials, Opened, auth_command
 from exporter.connection.resp import ErrorReply, Mark, Reply
 from exporter.connection.wire import Command, UnaskedError
-from exporter.model import Access, State
+from exporter.model import Access, ServerConfig, State
 from exporter.parse.errors import PASSING, is_denial, read_error
 
 # What newer versions know of saying who we are, and of sparing us when memory is short.
@@ -25,7 +25,7 @@ class Session:
     A cancelled call leaves its reply owed and the connection open; the next one reads it first, and drops it.
     `denied` holds the commands that this user may not run, as ACL rules write them. `peer` is the server's
     address and port, None over a unix socket; `own_address` our end as the server prints it, unless there is
-    a proxy or NAT between us.
+    a proxy or NAT between us. `config` is what CONFIG GET told, for use until a moment (monotonic).
     """
 
     def __init__(self, opened: Opened) -> None:
@@ -35,6 +35,7 @@ class Session:
         self.own_address = _as_the_server_prints_it(opened.connection.socket_name("sockname"))
         self.denied: frozenset[str] = frozenset()
         self.own_id = b""
+        self.config, self.config_until = ServerConfig(), 0.0
         self._greeted: frozenset[str] = frozenset()
         self._introduced = False
         for name, reply in opened.greeting.items():
@@ -59,7 +60,7 @@ class Session:
 
     def ask_rights_again(self) -> None:
         """Forget what was denied: a right may have been given since."""
-        self.denied, self._introduced = frozenset(), False
+        self.denied, self._introduced, self.config_until = frozenset(), False, 0.0
 
     def close(self) -> None:
         """Drop the connection now, without waiting for the other side."""

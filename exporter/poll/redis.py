@@ -2,18 +2,21 @@
 
 import asyncio
 import contextlib
-import re
 import time
+from dataclasses import replace
 
+from exporter.analyse.asking import in_commands, parameters_to_ask
 from exporter.analyse.slots import count_slots
 from exporter.connection.errors import LinkError
 from exporter.connection.link import Link
 from exporter.connection.session import Session
-from exporter.model import Observation, Outage, Reading, State, Target
+from exporter.model import Observation, Outage, Reading, ServerConfig, ServerInfo, State, Target
 from exporter.parse import ReplyError
+from exporter.parse.config import parse_config
 from exporter.parse.info import parse_cluster_known_nodes, parse_info
 from exporter.poll.listing.lister import Lister
 
+_CONFIG_SECONDS = 60.0  # for which an answer to CONFIG GET is used
 _FIRST_WITH_LINKS, _FIRST_THAT_TELLS = (6, 0), (6, 2)
 
 
@@ -31,12 +34,11 @@ async def poll_once(
     try:
         async with asyncio.timeout(timeout):
             info = parse_info(await link.info())
-            limit, known_nodes = target.max_clients, None
+            config, known_nodes = ServerConfig(), None
             session = link.session
             with contextlib.suppress(LinkError):  # the connection is closed then; what INFO told stands
                 if session is not None:
-                    if info.count(b"maxclients") is None and info.count(b"max_clients") is None:
-                        limit = await _configured_limit(session) or limit
+                    config = await _server_config(session, info, target.access.username)
                     if (
                         info.count(b"cluster_enabled")
                         and _FIRST_WITH_LINKS <= info.version < _FIRST_THAT_TELLS
@@ -51,7 +53,9 @@ async def poll_once(
     except ReplyError as error:
         link.drop()
         return Outage(at, time.monotonic() - started, State.PROTOCOL, str(error))
-    slots = count_slots(info, limit=limit, known_nodes=known_nodes, reserved=target.max_clients_reserved)
+    reserved = config.reserved if target.max_clients_reserved is None else target.max_clients_reserved
+    limit = config.max_clients or target.max_clients
+    slots = count_slots(info, limit=limit, known_nodes=known_nodes, reserved=reserved)
     link.near_limit = slots.near_limit
     if lister is not None and session is not None and not session.closed:
         left = started + timeout - time.monotonic()
@@ -60,15 +64,24 @@ async def poll_once(
             link.reopen()
     denied = session.denied if session is not None else frozenset()
     clients = lister.newest() if lister is not None else None
-    return Reading(at, time.monotonic() - started, info, slots, denied, clients)
+    return Reading(at, time.monotonic() - started, info, slots, denied, clients, config)
 
 
-async def _configured_limit(session: Session) -> int | None:
-    """Ask Redis before 6.2 for its limit; the reply is `[name, value]`."""
-    match await session.ask_if_allowed("config|get", "CONFIG", "GET", "maxclients"):
-        case [bytes(), bytes() as digits] if re.fullmatch(rb"[0-9]{1,10}", digits):
-            return int(digits)
-    return None
+async def _server_config(session: Session, info: ServerInfo, username: str | None) -> ServerConfig:
+    """What CONFIG GET tells, where it is to be asked; the session keeps the answer for a minute."""
+    now = time.monotonic()
+    fresh = now < session.config_until
+    words: list[object] = []
+    for each in in_commands(parameters_to_ask(info, username, fresh=fresh), info.version):
+        reply = await session.ask_if_allowed("config|get", "CONFIG", "GET", *each)
+        words += reply if isinstance(reply, list) else []
+    if fresh and not words:
+        return session.config
+    told = parse_config(words)
+    if fresh:
+        return replace(session.config, max_clients=told.max_clients)
+    session.config, session.config_until = told, now + _CONFIG_SECONDS
+    return told
 
 
 async def _known_nodes(session: Session) -> int | None:
