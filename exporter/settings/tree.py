@@ -269,7 +269,8 @@ class Auth(Section):
     )
     password_file: File | None = Field(
         default=None,
-        description="File that holds the password; read again at each connect. Wins over auth.password.",
+        description="File that holds the password. Read at each connect and every 10 seconds; a changed one "
+        "is told to the held connection. Wins over auth.password.",
     )
 
     @model_validator(mode="after")
