@@ -62,7 +62,8 @@ class Soak:
 
     def run(self, plan: tuple[Event, ...]) -> None:
         """Go through the plan, then wait for calm. Ends early when the process is dead."""
-        eventually(self._all_ok, _START_ALLOWED)
+        if not self._comes_true("every target is ok before anything happens", self._all_ok, _START_ALLOWED):
+            return
         self._fleet.feed()
         self._started = time.monotonic()
         left = deque(plan)
