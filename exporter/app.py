@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import logging
 import signal
@@ -26,6 +27,7 @@ from exporter.web.server import bind, serve_http
 # The first polls are spread by so much, so that hundreds of handshakes do not meet in one loop turn.
 _START_SPACING_SECONDS = 0.002
 _LAG_INTERVAL_SECONDS = 1.0
+_M_MMAP_THRESHOLD, _LARGE_BYTES = -3, 128 * 1024  # malloc.h, and its own first value
 _LAG_WINDOW_SECONDS = 60.0
 
 logger = logging.getLogger(NAME)
@@ -223,4 +225,12 @@ def run(config: Config, load: Callable[[], Config]) -> None:
     async def main() -> None:
         await Exporter(config, load).run()
 
+    _give_large_buffers_back()
+
     uvloop.run(main())
+
+
+def _give_large_buffers_back() -> None:
+    """Have glibc return large blocks to the system: it learns to keep them, and then its heap fragments."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)

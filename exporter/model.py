@@ -1,6 +1,7 @@
 """The values that flow through the exporter. Frozen; times in seconds; an absent field is None."""
 
 import hashlib
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -94,13 +95,24 @@ class Pace:
     """Seconds between two polls of a target, the deadline of one, and how long a connection is given.
 
     `connect_timeout` bounds one attempt to connect, which may span several polls. `keep_waiting` is how long
-    a held connection may owe a reply without a byte before it is given up.
+    a held connection may owe a reply without a byte before it is given up. `grid` is how far apart moments
+    are at which polls begin.
     """
 
     interval: float
     timeout: float
     connect_timeout: float = 10.0
     keep_waiting: float = 60.0
+    grid: float = 0.0
+
+    def due(self, started: float, chance: float) -> float:
+        """When the poll after one that started at a moment is due (monotonic), for a chance from 0 to 1.
+
+        Polls of all targets are due together on a grid, because waking up costs as much as a poll.
+        """
+        grid = min(self.grid, self.timeout / 4)
+        due = started + self.gap(chance)
+        return math.ceil(due / grid) * grid if grid else due
 
     def gap(self, chance: float) -> float:
         """Seconds between the starts of two polls, for a chance drawn from 0 to 1.

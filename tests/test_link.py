@@ -355,6 +355,19 @@ def test_polls_are_never_closer_than_the_interval_and_never_older_than_interval_
     assert pace.patience > pace.gap(1) + timeout
 
 
+@pytest.mark.parametrize(("interval", "timeout"), [(5.0, 2.0), (1.0, 0.01), (60.0, 59.0), (1.0, 0.999)])
+def test_polls_that_begin_on_a_grid_come_later_by_less_than_a_quarter_of_the_timeout(
+    interval: float, timeout: float
+) -> None:
+    pace = Pace(interval, timeout, grid=0.05)
+    for started in (0.0, 7.3, 1234.567):
+        for chance in (0.0, 0.5, 1.0):
+            gap = pace.due(started, chance) - started
+            assert pace.gap(chance) <= gap + 1e-9
+            assert gap < pace.gap(chance) + min(0.05, timeout / 4) + 1e-9
+    assert len({pace.due(started, 0) for started in (0.001, 0.002, 0.002)}) == 1
+
+
 def _list(reply: bytes) -> tuple[list[bytes], float | LinkError | None, frozenset[str], bool]:
     """Stream a fake answer: what came, how it ended, what is denied then, and whether the link lives."""
     pieces: list[bytes] = []

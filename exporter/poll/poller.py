@@ -89,7 +89,7 @@ class Poller:
     async def _rest(self, started: float) -> None:
         """Wait until the next poll is due, by the pace that is in force then."""
         chance = random.random()  # noqa: S311  no secret
-        while (left := started + self.pace.gap(chance) - time.monotonic()) > 0:
+        while (left := self.pace.due(started, chance) - time.monotonic()) > 0:
             self._changed.clear()
             alarm = asyncio.get_running_loop().call_later(left + _TICK_SECONDS, self._changed.set)
             try:
