@@ -239,14 +239,14 @@ def test_addresses_are_raced_and_the_losers_are_closed() -> None:
 
     async def main() -> None:
         async with asyncio.timeout(5):
-            first = await race(["dead", "deaf", "slow", "quick"], attempt, stagger=0.02)
+            first = await race(["dead", "deaf", "slow", "quick"], attempt, within=0.08)
             assert first.address in ("slow", "quick")  # type: ignore[attr-defined]
-            second = await race(["dead", "dead", "quick"], attempt, stagger=60.0)
+            second = await race(["dead", "dead", "quick"], attempt, within=180.0)
             assert second.address == "quick", "a failure starts the next at once"  # type: ignore[attr-defined]
             with pytest.raises(ConnectionRefusedError):
-                await race(["dead", "dead"], attempt)
+                await race(["dead", "dead"], attempt, 1.0)
             with pytest.raises(OSError, match="no address"):
-                await race([], attempt)
+                await race([], attempt, 1.0)
         await asyncio.sleep(0.2)
         assert [each.address for each in opened if not each.closed] == [first.address, "quick"]  # type: ignore[attr-defined]
 

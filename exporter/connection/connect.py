@@ -17,7 +17,7 @@ from exporter.connection.wire import Connection
 from exporter.model import Access
 
 _MOST_ADDRESSES = 8  # tried at once at the most, whatever a name server says
-_STAGGER_SECONDS = 1.0  # a far server gets that long before the next address is tried beside it
+_HEAD_START_SECONDS = 1.0  # of an address, before the next is tried beside it: enough for a far server
 # A dead host is told within two minutes, also while it owes a reply (TCP_USER_TIMEOUT, milliseconds).
 _KEEPALIVE = {
     getattr(socket, name): value
@@ -88,19 +88,19 @@ def _unconnected(access: Access, address: str, context: ssl.SSLContext | None) -
 
 
 async def race(
-    addresses: Sequence[str],
-    attempt: Callable[[str], Awaitable[Connection]],
-    stagger: float = _STAGGER_SECONDS,
+    addresses: Sequence[str], attempt: Callable[[str], Awaitable[Connection]], within: float
 ) -> Connection:
-    """Try addresses in turn, each `stagger` seconds after the last or as soon as all before have failed.
+    """Try addresses in turn, so that each has its share of `within` seconds at least.
 
-    The first that succeeds wins, the others are given up.
+    The next is tried beside those before after a second, or as soon as one of them has failed. The first
+    that succeeds wins, the others are given up.
 
     Raises:
         Exception: of the last attempt that failed, when all have.
 
     """
     waiting = list(addresses[:_MOST_ADDRESSES])
+    head_start = min(_HEAD_START_SECONDS, within / max(1, len(waiting)))
     running: set[asyncio.Future[Connection]] = set()
     failure: BaseException = OSError("no address")
     try:
@@ -108,7 +108,7 @@ async def race(
             if waiting:
                 running.add(asyncio.ensure_future(attempt(waiting.pop(0))))
             done, _ = await asyncio.wait(
-                running, timeout=stagger if waiting else None, return_when=asyncio.FIRST_COMPLETED
+                running, timeout=head_start if waiting else None, return_when=asyncio.FIRST_COMPLETED
             )
             for each in done:
                 running.discard(each)

@@ -117,7 +117,8 @@ async def open_connection(
             with as_link_errors(access, closed=closed, answered=False):
                 addresses = await resolver.addresses()
                 progress.step = Step.CONNECT
-                connection = await race(addresses, partial(connect, access, context=credentials.context))
+                attempt = partial(connect, access, context=credentials.context)
+                connection = await race(addresses, attempt, patience.connect)
             progress.step = Step.ANSWER
             async with asyncio.timeout(patience.reply):
                 info, greeting = await _first_round_trip(connection, access, credentials.secret)

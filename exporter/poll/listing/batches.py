@@ -99,7 +99,9 @@ class BatchPlan:
 
     def _with(self, info: ServerInfo, ids: Iterable[bytes], now: float) -> "BatchPlan":
         received = info.count(b"total_connections_received") or 0
-        return replace(self, ids=tuple(sorted(ids, key=int)), received=received, listed=now)
+        in_order = sorted(ids)
+        in_order.sort(key=len)  # as numbers: digits of one length sort like their values
+        return replace(self, ids=tuple(in_order), received=received, listed=now)
 
     def _newcomers(self, info: ServerInfo) -> int:
         return (info.count(b"total_connections_received") or 0) - self.received
