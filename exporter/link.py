@@ -23,7 +23,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from exporter import NAME, __version__
 from exporter.analyse.failures import explain_failure
-from exporter.model import Access, State
+from exporter.model import Access, ServerConfig, State
 from exporter.parse import GarbageError
 from exporter.parse.errors import PASSING, is_denial, read_error
 from exporter.resolve import Resolver
@@ -222,6 +222,7 @@ class Link:
         self.introduced = False
         self.denied: frozenset[str] = frozenset()
         self.own_id = b""
+        self.config, self.config_until = ServerConfig(), 0.0
         self.connects = self.introductions = 0
         self._round_trip = math.inf
 
@@ -339,6 +340,7 @@ class Link:
     async def _open(self) -> None:
         self._secret = _password(self._access)
         self.introduced, self.denied, self.own_id = False, frozenset(), b""
+        self.config, self.config_until = ServerConfig(), 0.0
         self._round_trip = math.inf
         self.connects += 1
         with _as_link_errors(closed=State.UNREACHABLE):

@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import random
-import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
+from exporter.analyse.asking import in_commands, parameters_to_ask
 from exporter.analyse.slots import count_slots
-from exporter.link import Link, LinkError
+from exporter.link import Link, LinkError, Reply
 from exporter.model import (
     Activity,
     ClientPlan,
@@ -16,16 +17,19 @@ from exporter.model import (
     Outage,
     Pace,
     Reading,
+    ServerConfig,
     ServerInfo,
     State,
     Survey,
     Target,
 )
 from exporter.parse import ReplyError
+from exporter.parse.config import parse_config
 from exporter.parse.info import parse_cluster_known_nodes, parse_info
 from exporter.survey import Surveyor
 
 _TICK_SECONDS = 0.001  # of uvloop's timers, which may be early by less than one
+_CONFIG_SECONDS = 60.0  # for which an answer to CONFIG GET is used
 _FIRST_WITH_LINKS, _FIRST_THAT_TELLS = (6, 0), (6, 2)
 
 
@@ -43,10 +47,9 @@ async def poll_once(
     try:
         async with asyncio.timeout(timeout):
             info = parse_info(await link.info())
-            limit, known_nodes = target.max_clients, None
+            config, known_nodes = ServerConfig(), None
             with contextlib.suppress(LinkError):  # the link is closed then; what INFO told stands
-                if info.count(b"maxclients") is None and info.count(b"max_clients") is None:
-                    limit = await _configured_limit(link) or limit
+                config = await _server_config(link, info, target.access.username)
                 if info.count(b"cluster_enabled") and _FIRST_WITH_LINKS <= info.version < _FIRST_THAT_TELLS:
                     known_nodes = await _known_nodes(link)
                 if not link.introduced:
@@ -58,9 +61,12 @@ async def poll_once(
     except ReplyError as error:
         link.close()
         return Outage(at, time.monotonic() - started, State.PROTOCOL, str(error))
-    slots = count_slots(info, limit=limit, known_nodes=known_nodes)
+    limit, reserved = config.max_clients or target.max_clients, target.max_clients_reserved
+    if reserved is None:
+        reserved = config.reserved
+    slots = count_slots(info, limit=limit, known_nodes=known_nodes, reserved=reserved)
     clients = await _survey(surveyor, link, info, started + timeout) if surveyor is not None else None
-    return Reading(at, time.monotonic() - started, info, slots, link.denied, clients)
+    return Reading(at, time.monotonic() - started, info, slots, link.denied, clients, config)
 
 
 async def _survey(surveyor: Surveyor, link: Link, info: ServerInfo, deadline: float) -> Survey | None:
@@ -75,12 +81,20 @@ async def _survey(surveyor: Surveyor, link: Link, info: ServerInfo, deadline: fl
         return None  # the link is closed then; the next poll says what is wrong
 
 
-async def _configured_limit(link: Link) -> int | None:
-    """Ask Redis before 6.2 for its limit; the reply is `[name, value]`."""
-    match await link.ask_if_allowed("config|get", "CONFIG", "GET", "maxclients"):
-        case [bytes(), bytes() as digits] if re.fullmatch(rb"[0-9]{1,10}", digits):
-            return int(digits)
-    return None
+async def _server_config(link: Link, info: ServerInfo, username: str | None) -> ServerConfig:
+    """What CONFIG GET tells, where it is to be asked; the link keeps the answer for a minute."""
+    now = time.monotonic()
+    fresh = now < link.config_until
+    parameters = parameters_to_ask(info, username, fresh=fresh)
+    words: list[Reply] = []
+    for each in in_commands(parameters, info.version):
+        reply = await link.ask_if_allowed("config|get", "CONFIG", "GET", *each)
+        words += reply if isinstance(reply, list) else []
+    told = parse_config(words)
+    if fresh:
+        return replace(link.config, max_clients=told.max_clients)
+    link.config, link.config_until = told, now + _CONFIG_SECONDS
+    return told
 
 
 async def _known_nodes(link: Link) -> int | None:

@@ -269,14 +269,13 @@ def test_an_old_server_is_asked_for_its_limit_and_whatever_it_says_what_info_tol
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(4096)
         writer.write(b"$32\r\n# Clients\r\nconnected_clients:3\r\n\r\n")
-        await reader.read(4096)
-        writer.write(config)
-        if config:
-            await reader.read(4096)  # CLIENT SETNAME
-            writer.write(b"+OK\r\n")
-            await reader.read(4096)  # CLIENT ID
-            writer.write(b":7\r\n")
-            await reader.read()
+        while command := await reader.read(4096):
+            if b"CONFIG" not in command:
+                writer.write(b":7\r\n" if b"$2\r\nID\r\n" in command else b"+OK\r\n")
+            elif config:
+                writer.write(config)
+            else:
+                return
 
     async def use(target: Target) -> None:
         link = Link(target.access)
