@@ -68,6 +68,16 @@ def _reading(capture: str, at: float, part: str = "") -> Reading:
     return Reading(at, 0.0015, info, slots, frozenset({"client|setname"}), clients)
 
 
+def _valkey_9_2(at: float) -> Reading:
+    """The reading of a Valkey 9.1 with what 9.2 adds to INFO, and a reserve."""
+    reply = (DATA / "info-valkey-9.1.txt").read_bytes()
+    reply = reply.replace(b"# Clients\r\n", b"# Clients\r\nconnected_priority_clients:1\r\n")
+    reply = reply.replace(b"# Stats\r\n", b"# Stats\r\nrejected_priority_connections:4\r\n")
+    info = parse_info(reply)
+    slots = count_slots(info, limit=None, known_nodes=None, reserved=100)
+    return Reading(at, 0.001, info, slots)
+
+
 def _survey(reply: bytes, info: ServerInfo, at: float) -> Survey:
     """What two lists tell, the first of them without the last client."""
     history, names = History(300.0, 5), AppNames(AppRules())
@@ -81,11 +91,11 @@ def _survey(reply: bytes, info: ServerInfo, at: float) -> Survey:
 
 
 def canonical(own: OwnMetrics | None = None) -> Pages:
-    """Two engines, a primary and its replica, one outage, one target that was never polled."""
+    """Two engines, a primary and its replica, a reserve, one outage, one target that was never polled."""
     board = Board()
     pages = Pages(board, own or _NoOwnMetrics())
     orders = _target("orders", team="checkout")
-    targets = (orders, *map(_target, ("cache", "replica", "gone", "new")))
+    targets = (orders, *map(_target, ("cache", "replica", "reserve", "gone", "new")))
     board.set_targets(targets)
     pages.set_targets()
     limits = {"normal": BufferLimit(0, 0, 0), "pubsub": BufferLimit(33_554_432, 8_388_608, 60)}
@@ -97,6 +107,7 @@ def canonical(own: OwnMetrics | None = None) -> Pages:
     board.record("cache", _reading("pypi-redis-5.0", 1_800_000_001.5), Activity(2), now=0.0, patience=10.0)
     replica = _reading("debian13-valkey", 1_800_000_000.5, "-replica")
     board.record("replica", replica, Activity(1), now=0.0, patience=10.0)
+    board.record("reserve", _valkey_9_2(1_800_000_000.75), Activity(1), now=0.0, patience=10.0)
     board.record("gone", _reading("system-redis", 1_799_999_000.0), Activity(1), now=0.0, patience=10.0)
     board.record(
         "gone", Outage(1_800_000_002.0, 2.0, State.TIMEOUT, "no answer"), Activity(2), now=0.0, patience=10.0
@@ -165,7 +176,7 @@ def test_after_a_failed_poll_only_the_state_and_the_exporters_own_series_remain(
 
 def test_exactly_one_state_of_every_target_is_one() -> None:
     (states,) = (f for f in parse_text(page(Format.TEXT_0_0_4)) if f.name == "redis_target_state")
-    for target in ("orders", "cache", "replica", "gone", "new"):
+    for target in ("orders", "cache", "replica", "reserve", "gone", "new"):
         values = [sample.value for sample in states.samples if sample.labels["target"] == target]
         assert sum(values) == 1
         assert len(values) == len(State)
