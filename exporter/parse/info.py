@@ -10,8 +10,8 @@ from exporter.parse import ReplyError
 # 3.11.2, Debian 12's, it matches "1." with an empty rest.)
 _NUMBERS = re.compile(rb"\n([a-z][a-z0-9_]*+):([0-9]{1,20}(?:\.[0-9]{1,20})?)\r")
 _TEXTS = re.compile(
-    rb"\n(role|run_id|(?:redis|valkey|redict)_version|(?:redis|server|redict)_mode|master_link_status)"
-    rb":([!-~]{1,64}+)\r"
+    rb"\n(role|run_id|redis_version|redis_mode|redict_version|redict_mode|valkey_version|server_mode"
+    rb"|master_link_status):([!-~]{1,64}+)\r"
 )
 # The lag and the offset of a replica that still syncs are not measured: they print as 0. Valkey adds a type,
 # Redis 8 a thread (server.c, genRedisInfoString).
@@ -36,7 +36,7 @@ def parse_info(reply: bytes) -> ServerInfo:
     texts = {name.decode(): text.decode() for name, text in _TEXTS.findall(reply)}
     # Most servers have neither, and looking for a word costs a tenth of looking for an expression.
     threads = tuple(map(int, _IO_THREADS.findall(reply))) if b"\nio_thread_" in reply else ()
-    replicas = _replicas(reply) if b"\nslave" in reply else ()
+    replicas = _replicas(reply) if numbers.get(b"connected_slaves", b"0") != b"0" else ()
     return ServerInfo(numbers, texts, threads, replicas)
 
 
