@@ -69,7 +69,9 @@ class Link:
     @property
     def progress(self) -> str:
         """What a call that ran out of time was waiting for, in words; empty where there is nothing to say."""
-        if self._opening is not None or self._replacement is not None:
+        replacement = self._replacement
+        awaited = replacement is not None and (replacement.elsewhere or self.session is None)
+        if self._opening is not None or awaited:
             if self._last_failure:
                 return f"still connecting; last attempt: {self._last_failure}"
             return explain_timeout(self._progress.step, self._outside.access.url)
@@ -152,6 +154,8 @@ class Link:
         if self._replacement is None and session.opened.access.url == outside.access.url:
             need = outside.look(session.opened, self.address, now)
         if need is None:
+            if self._replacement is None and outside.may_try(now):
+                self.note = ""  # what it spoke of is over
             return await session.info()
         if isinstance(need, Replace):
             self._replacement = _Replacement(
