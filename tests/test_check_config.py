@@ -322,7 +322,9 @@ def test_a_list_that_gets_no_answer_costs_only_what_it_would_have_told(
     last: tuple[bytes, ...], note: str, seconds: float
 ) -> None:
     info = b"# Server\r\nredis_version:7.0.0\r\nconnected_clients:1\r\nmaxclients:9\r\n"
-    answers = [b"$%d\r\n%s\r\n" % (len(info), info), b"+OK\r\n", b":7\r\n", b"+OK\r\n", *last]
+    greeting = [b"+OK\r\n", b":7\r\n"]
+    settings = [b"*0\r\n", b"+OK\r\n"]  # CONFIG GET, CLIENT NO-EVICT
+    answers = [b"$%d\r\n%s\r\n" % (len(info), info), *greeting, *settings, *last]
     with socket.create_server(("127.0.0.1", 0)) as listener:
         process = subprocess.Popen(
             [sys.executable, "-c", _ANSWERS.format(fd=listener.fileno(), answers=answers)],
