@@ -147,6 +147,28 @@ def test_a_late_reply_is_dropped_and_the_next_poll_reads_its_own_over_the_same_c
     _with_fake(serve, use)
 
 
+def test_a_server_whose_every_answer_takes_more_than_half_the_timeout_is_read_at_every_poll() -> None:
+    """What is asked besides INFO must not cost what INFO told, nor be begun anew for ever."""
+    asked: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async for words in commands(reader):
+            asked.append(words[0])
+            answer = INFO_REPLY if words == [b"INFO"] else b"+OK\r\n"
+            asyncio.get_running_loop().call_later(0.6, writer.write, answer)
+
+    async def use(target: Target) -> None:
+        link = Link(target.access, Pace(5.0, 1.0))
+        for _ in range(3):
+            assert isinstance(await _observe(target, link, 1.0), Reading)
+        assert (link.connects, asked.count(b"CONFIG")) == (1, 0)
+        assert isinstance(await _observe(target, link, 5.0), Reading)
+        assert asked.count(b"CONFIG") > 0, "there is time for it now"
+        link.close()
+
+    _with_fake(serve, use)
+
+
 @pytest.mark.parametrize(
     ("answer", "state"),
     [

@@ -1,6 +1,5 @@
 """What a connection is made of and may change under it: settings, secrets, certificates, addresses."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,7 +8,7 @@ from exporter.connection.recurring import Recurring
 from exporter.connection.resolver import Resolver
 from exporter.model import Access
 
-_SECRET_SECONDS = 10.0  # how often a password_file is read
+_SECRET_SECONDS = 10.0  # how often a password_file is read; other files until they could be read once
 _NAME_SECONDS = 60.0  # how often a name is resolved
 _AGAIN_SECONDS = 60.0  # after an attempt that failed
 _ANSWERS = 3  # of the name, that are remembered
@@ -43,9 +42,7 @@ class Outside:
 
     def _begin(self, files_due: float, names_due: float) -> None:
         access, resolver = self.access, self.resolver
-        self._file_reader = Recurring(
-            lambda: read_credentials(access), _SECRET_SECONDS if access.password_file else math.inf, files_due
-        )
+        self._file_reader = Recurring(lambda: read_credentials(access), _SECRET_SECONDS, files_due)
         self._name_reader = Recurring(resolver.addresses, _NAME_SECONDS, names_due)
         self._files: Credentials | None = None
         self._compare_ages = False

@@ -25,7 +25,8 @@ class Session:
     A cancelled call leaves its reply owed and the connection open; the next one reads it first, and drops it.
     `denied` holds the commands that this user may not run, as ACL rules write them. `peer` is the server's
     address and port, None over a unix socket; `own_address` our end as the server prints it, unless there is
-    a proxy or NAT between us. `config` is what CONFIG GET told, for use until a moment (monotonic).
+    a proxy or NAT between us. `config` is what CONFIG GET told, for use until a moment (monotonic), and
+    `known_nodes` what CLUSTER INFO told.
     """
 
     def __init__(self, opened: Opened) -> None:
@@ -36,6 +37,7 @@ class Session:
         self.denied: frozenset[str] = frozenset()
         self.own_id = b""
         self.config, self.config_until = ServerConfig(), 0.0
+        self.known_nodes: int | None = None
         self._greeted: frozenset[str] = frozenset()
         self._introduced = False
         for name, reply in opened.greeting.items():

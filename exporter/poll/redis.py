@@ -10,7 +10,7 @@ from exporter.analyse.slots import count_slots
 from exporter.connection.errors import LinkError
 from exporter.connection.link import Link
 from exporter.connection.session import Session
-from exporter.model import Observation, Outage, Reading, ServerConfig, ServerInfo, State, Target
+from exporter.model import Observation, Outage, Reading, ServerConfig, ServerInfo, Slots, State, Target
 from exporter.parse import ReplyError
 from exporter.parse.config import parse_config
 from exporter.parse.info import parse_cluster_known_nodes, parse_info
@@ -28,23 +28,14 @@ async def poll_once(
 ) -> Observation:
     """Ask a server once. `timeout` (seconds) bounds every reply together; connecting may go on after it.
 
-    Its clients are asked for last: that this fails costs only them.
+    INFO comes first. Nothing else is begun with less than half of the time left, and that it fails costs only
+    itself; the clients are asked for last.
     """
     at, started = time.time(), time.monotonic()
+    deadline = started + timeout
     try:
         async with asyncio.timeout(timeout):
             info = parse_info(await link.info())
-            config, known_nodes = ServerConfig(), None
-            session = link.session
-            with contextlib.suppress(LinkError):  # the connection is closed then; what INFO told stands
-                if session is not None:
-                    config = await _server_config(session, info, target.access.username)
-                    if (
-                        info.count(b"cluster_enabled")
-                        and _FIRST_WITH_LINKS <= info.version < _FIRST_THAT_TELLS
-                    ):
-                        known_nodes = await _known_nodes(session)
-                    await session.introduce(info.version)
     except TimeoutError:
         detail = "; ".join(filter(None, (f"no answer within {timeout:g} s", link.progress)))
         return Outage(at, time.monotonic() - started, State.TIMEOUT, detail)
@@ -53,35 +44,65 @@ async def poll_once(
     except ReplyError as error:
         link.drop()
         return Outage(at, time.monotonic() - started, State.PROTOCOL, str(error))
+    session, may_begin_until = link.session, started + timeout / 2
+    if session is not None and time.monotonic() < may_begin_until:
+        # It may be late, or cost the connection: what INFO told stands.
+        with contextlib.suppress(LinkError, TimeoutError):
+            async with asyncio.timeout(deadline - time.monotonic()):
+                await _ask_more(session, info, target.access.username)
+    slots = _slots(target, info, session)
+    link.near_limit = slots.near_limit
+    if (
+        lister is not None
+        and session is not None
+        and not session.closed
+        and time.monotonic() < may_begin_until
+        and lister.is_due(session, info, slots.utilization)
+    ):
+        await lister.list_clients(session, info, link.accepted, deadline)
+        link.reopen()
+    return Reading(
+        at,
+        time.monotonic() - started,
+        info,
+        slots,
+        denied=session.denied if session is not None else frozenset(),
+        clients=lister.newest() if lister is not None else None,
+        config=session.config if session is not None else ServerConfig(),
+    )
+
+
+async def _ask_more(session: Session, info: ServerInfo, username: str | None) -> None:
+    """Ask what INFO does not tell, and say who we are; the session keeps the answers."""
+    await _ask_config(session, info, username)
+    if info.count(b"cluster_enabled") and _FIRST_WITH_LINKS <= info.version < _FIRST_THAT_TELLS:
+        session.known_nodes = await _known_nodes(session)
+    await session.introduce(info.version)
+
+
+def _slots(target: Target, info: ServerInfo, session: Session | None) -> Slots:
+    """Count the slots by INFO, by what the session keeps, and by the settings."""
+    config = session.config if session is not None else ServerConfig()
+    known_nodes = session.known_nodes if session is not None else None
     reserved = config.reserved if target.max_clients_reserved is None else target.max_clients_reserved
     limit = config.max_clients or target.max_clients
-    slots = count_slots(info, limit=limit, known_nodes=known_nodes, reserved=reserved)
-    link.near_limit = slots.near_limit
-    if lister is not None and session is not None and not session.closed:
-        left = started + timeout - time.monotonic()
-        if left > timeout / 2 and lister.is_due(session, info, slots.utilization):
-            await lister.list_clients(session, info, link.accepted, started + timeout)
-            link.reopen()
-    denied = session.denied if session is not None else frozenset()
-    clients = lister.newest() if lister is not None else None
-    return Reading(at, time.monotonic() - started, info, slots, denied, clients, config)
+    return count_slots(info, limit=limit, known_nodes=known_nodes, reserved=reserved)
 
 
-async def _server_config(session: Session, info: ServerInfo, username: str | None) -> ServerConfig:
-    """What CONFIG GET tells, where it is to be asked; the session keeps the answer for a minute."""
+async def _ask_config(session: Session, info: ServerInfo, username: str | None) -> None:
+    """Ask CONFIG GET where it is to be asked; an answer is used for a minute, the limit for one poll."""
     now = time.monotonic()
     fresh = now < session.config_until
+    parameters = parameters_to_ask(info, username, fresh=fresh)
     words: list[object] = []
-    for each in in_commands(parameters_to_ask(info, username, fresh=fresh), info.version):
+    for each in in_commands(parameters, info.version):
         reply = await session.ask_if_allowed("config|get", "CONFIG", "GET", *each)
         words += reply if isinstance(reply, list) else []
-    if fresh and not words:
-        return session.config
     told = parse_config(words)
-    if fresh:
-        return replace(session.config, max_clients=told.max_clients)
-    session.config, session.config_until = told, now + _CONFIG_SECONDS
-    return told
+    if not fresh:
+        session.config, session.config_until = told, now + _CONFIG_SECONDS
+    elif parameters:
+        session.config = replace(session.config, max_clients=told.max_clients)
 
 
 async def _known_nodes(session: Session) -> int | None:
