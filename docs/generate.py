@@ -1,16 +1,18 @@
-"""Write docs/metrics.md from the catalogue and docs/configuration.md from the settings tree.
+"""Write docs/metrics.md, docs/configuration.md and docs/limits.md from the code that they tell of.
 
 `make docs` runs it; tests/test_docs.py fails when a page is out of date.
 """
 
 import typing
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from exporter.limits import KIB, MIB, Bound, bounds
 from exporter.metrics.catalogue import CATALOGUE
 from exporter.metrics.own import OwnMetrics
 from exporter.settings.flags import Leaf, fields_of, leaves, section_of
@@ -120,6 +122,29 @@ def _target_fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, F
             yield from _target_fields(section, f"{prefix}{name}.")
 
 
+def limits_page() -> str:
+    """Every bound: of what, how much, and what happens above it."""
+    parts = []
+    for subject, group in groupby(bounds(), lambda bound: bound.subject):
+        rows = "".join(f"| {bound.of} | {_amount(bound)} | {bound.above} |\n" for bound in group)
+        parts.append(f"## {subject}\n\n| Of | At most | Above it |\n|---|---|---|\n{rows}")
+    return """# Limits
+
+Generated from `exporter/limits.py` by `make docs`; do not edit.
+
+What servers, their clients, name servers, files and HTTP requests can make the exporter hold or do is
+bounded here. Whoever goes beyond a bound hurts one target, or one request, and no other.
+
+""" + "\n".join(parts)
+
+
+def _amount(bound: Bound) -> str:
+    for unit, name in ((MIB, "MiB"), (KIB, "KiB")):
+        if bound.unit == "bytes" and bound.value % unit == 0:
+            return f"{bound.value // unit:,} {name}"
+    return f"{bound.value:,} {bound.unit}"
+
+
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for first, *rest in rows:
@@ -127,7 +152,7 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"metrics.md": metrics_page, "configuration.md": configuration_page}
+PAGES = {"metrics.md": metrics_page, "configuration.md": configuration_page, "limits.md": limits_page}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.analyse.apps import (
-    MAX_LABEL_LENGTH,
     NAMELESS,
     clean_label,
     host_of,
@@ -15,6 +14,7 @@ from exporter.analyse.apps import (
     name_app_by_host,
     strip_instance,
 )
+from exporter.limits import LABEL_CHARACTERS
 from exporter.model import AppRules, Rename
 
 
@@ -113,9 +113,9 @@ def test_a_host_is_an_address_without_its_port(address: bytes, host: str) -> Non
 def test_every_label_is_printable_and_short(raw: bytes) -> None:
     label = clean_label(raw)
     assert label.isprintable()
-    assert len(label) <= MAX_LABEL_LENGTH
+    assert len(label) <= LABEL_CHARACTERS
 
 
 def test_a_name_of_20000_bytes_is_cut() -> None:
-    assert clean_label(b"n" * 20_000) == "n" * MAX_LABEL_LENGTH
-    assert clean_label("ü".encode() * 200) == "ü" * MAX_LABEL_LENGTH
+    assert clean_label(b"n" * 20_000) == "n" * LABEL_CHARACTERS
+    assert clean_label("ü".encode() * 200) == "ü" * LABEL_CHARACTERS

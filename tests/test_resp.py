@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.connection.resp import MAX_REPLY_BYTES, ErrorReply, Mark, Reply, ReplyReader, pack
+from exporter.connection.resp import ErrorReply, Mark, Reply, ReplyReader, pack
+from exporter.limits import HELD_REPLY_BYTES
 from exporter.parse import GarbageError
 
 REPLIES = st.recursive(
@@ -87,7 +88,7 @@ def test_a_reply_that_nobody_waits_for_any_more_is_dropped_from_where_it_stands(
         b"$ 5\r\n",
         b"$-2\r\n",
         b"$99999999999999999999\r\n",
-        b"$%d\r\n" % (MAX_REPLY_BYTES + 1),
+        b"$%d\r\n" % (HELD_REPLY_BYTES + 1),
         b"*65\r\n",
         b"*1\r\n*1\r\n*1\r\n:1\r\n",
         b":5x\r\n",

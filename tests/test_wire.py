@@ -166,7 +166,7 @@ def test_a_connection_that_ends_in_a_reply_says_so_unless_the_reply_was_to_be_dr
 
 
 def test_a_dropped_reply_has_no_end_to_wait_for_but_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exporter.connection.wire._MAX_DROPPED_BYTES", 500_000)
+    monkeypatch.setattr("exporter.connection.wire.DROPPED_REPLY_BYTES", 500_000)
 
     async def use(connection: Connection) -> None:
         with pytest.raises(TimeoutError):

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Sequence
 
+from exporter.limits import LABEL_CHARACTERS
 from exporter.model import AppRules, Rename
 
-MAX_LABEL_LENGTH = 100
 NAMELESS = "unknown"
 
 # What every connection has that nobody named: it says nothing about the app.
@@ -21,7 +21,7 @@ _HASH = re.compile(r"(?=[a-f]*[0-9])[0-9a-f]{7,64}", re.IGNORECASE)
 
 def clean_label(raw: bytes) -> str:
     """Make a label value of what a client sent: printable, and of bounded length."""
-    text = raw[: 4 * MAX_LABEL_LENGTH].decode(errors="replace")[:MAX_LABEL_LENGTH]
+    text = raw[: 4 * LABEL_CHARACTERS].decode(errors="replace")[:LABEL_CHARACTERS]
     return text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)
 
 
@@ -62,7 +62,7 @@ def _renamed(rename: Sequence[Rename], text: str) -> str | None:
     for rule in rename:
         found = rule.match.search(text)
         if found:
-            return found.expand(rule.to)[:MAX_LABEL_LENGTH]
+            return found.expand(rule.to)[:LABEL_CHARACTERS]
     return None
 
 

@@ -14,9 +14,9 @@ from redis.asyncio.connection import AbstractConnection, UnixDomainSocketConnect
 from redis.asyncio.connection import Connection as TcpConnection
 
 from exporter.connection.wire import Connection
+from exporter.limits import ADDRESSES_AT_ONCE
 from exporter.model import Access
 
-_MOST_ADDRESSES = 8  # tried at once at the most, whatever a name server says
 _HEAD_START_SECONDS = 1.0  # of an address, before the next is tried beside it: enough for a far server
 # A dead host is told within two minutes, also while it owes a reply (TCP_USER_TIMEOUT, milliseconds).
 _KEEPALIVE = {
@@ -99,7 +99,7 @@ async def race(
         Exception: of the last attempt that failed, when all have.
 
     """
-    waiting = list(addresses[:_MOST_ADDRESSES])
+    waiting = list(addresses[:ADDRESSES_AT_ONCE])
     head_start = min(_HEAD_START_SECONDS, within / max(1, len(waiting)))
     running: set[asyncio.Future[Connection]] = set()
     failure: BaseException = OSError("no address")

@@ -6,13 +6,9 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import groupby
 
+from exporter.limits import HELD_REPLY_BYTES, REPLY_DEPTH, REPLY_ITEMS, REPLY_LINE_BYTES
 from exporter.parse import GarbageError
 
-# INFO is some 6 KB, with ten thousand databases 600 KB; a lying server must not fill our memory or loop.
-MAX_REPLY_BYTES = 1024 * 1024
-_MAX_LINE_BYTES = 64 * 1024
-_MAX_ITEMS = 64
-_MAX_DEPTH = 2  # no reply to what we ask nests deeper
 _MAX_STREAM_BYTES = 2**40  # a streamed reply is never held, so it needs no other bound than its reader's time
 _BEGINNING_BYTES = 64
 _WHOLE = re.compile(rb"-?[0-9]{1,19}")
@@ -49,7 +45,7 @@ def pack(words: Sequence[bytes]) -> bytes:
 class ReplyReader:
     """Holds the bytes that have come, and reads one reply after the other out of them.
 
-    A held reply of any kind has one budget of MAX_REPLY_BYTES. A text that goes to a sink is not held.
+    A held reply of any kind has one budget of HELD_REPLY_BYTES. A text that goes to a sink is not held.
     """
 
     def __init__(self) -> None:
@@ -134,17 +130,17 @@ class ReplyReader:
         if kind == b":":
             return _whole(rest, -(2**63), 2**63), end
         if kind == b"$":
-            return self._text(end, _whole(rest, -1, MAX_REPLY_BYTES))
-        if kind == b"*" and depth < _MAX_DEPTH:
-            return self._items(end, _whole(rest, -1, _MAX_ITEMS), depth)
+            return self._text(end, _whole(rest, -1, HELD_REPLY_BYTES))
+        if kind == b"*" and depth < REPLY_DEPTH:
+            return self._items(end, _whole(rest, -1, REPLY_ITEMS), depth)
         raise GarbageError
 
     def _line(self, at: int) -> tuple[bytes, int] | None:
-        if at > MAX_REPLY_BYTES:
+        if at > HELD_REPLY_BYTES:
             raise GarbageError
-        end = self._buffer.find(_END, at, at + _MAX_LINE_BYTES)
+        end = self._buffer.find(_END, at, at + REPLY_LINE_BYTES)
         if end < 0:
-            if len(self._buffer) - at >= _MAX_LINE_BYTES:
+            if len(self._buffer) - at >= REPLY_LINE_BYTES:
                 raise GarbageError
             return None
         return bytes(self._buffer[at:end]), end + len(_END)
@@ -153,7 +149,7 @@ class ReplyReader:
         if size < 0:
             return None, at
         end = at + size
-        if end > MAX_REPLY_BYTES:
+        if end > HELD_REPLY_BYTES:
             raise GarbageError
         if len(self._buffer) < end + len(_END):
             return None

@@ -3,10 +3,9 @@
 import os
 
 from exporter.connection.files import FileError, read_file
+from exporter.limits import SECRET_BYTES
 from exporter.model import Access
 from exporter.text import decode_text, trim_secret
-
-_MOST_BYTES = 64 * 1024
 
 
 class SecretError(FileError):
@@ -29,7 +28,7 @@ def read_secret(access: Access) -> str | None:
             "password_file names a file that does not exist, without its folder: write the whole path"
         )
     try:
-        secret = trim_secret(decode_text(read_file("password_file", path, _MOST_BYTES)))
+        secret = trim_secret(decode_text(read_file("password_file", path, SECRET_BYTES)))
     except FileError as error:
         raise SecretError(error.detail) from None
     except ValueError as error:

@@ -7,10 +7,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from exporter.connection.files import FileError, read_file
+from exporter.limits import CERTIFICATE_BYTES
 from exporter.model import Tls
 from exporter.text import UTF16
 
-_MOST_BYTES = 4 * 1024 * 1024  # the system's bundle of CAs has 0.3 MB
 _CERTIFICATE = re.compile(rb"-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----")
 _KEY = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----")
 _PASSPHRASE = re.compile(rb"-----BEGIN ENCRYPTED PRIVATE KEY-----|Proc-Type: 4,ENCRYPTED")
@@ -93,7 +93,7 @@ def _check_key(key: str, path: Path) -> None:
 def _read_pem(
     key: str, path: Path, wanted: re.Pattern[bytes], thing: str, *, other: re.Pattern[bytes]
 ) -> bytes:
-    name, content = f"{key} {path}", read_file(key, path, _MOST_BYTES)
+    name, content = f"{key} {path}", read_file(key, path, CERTIFICATE_BYTES)
     if wanted.search(content):  # comments around it may be in any encoding
         return content
     if other.search(content):

@@ -12,13 +12,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from exporter.connection.resp import Mark, Reply, ReplyReader, Sink, pack
+from exporter.limits import DROPPED_REPLY_BYTES
 from exporter.parse import GarbageError
 
 Command = Sequence[bytes]
 
 _PIECE_BYTES = 96 * 1024  # read at a time: 250 clients and more, in one piece
 _HOLD_BACK_BYTES = 256 * 1024  # above it the other side is held back
-_MAX_DROPPED_BYTES = 256 * 1024 * 1024  # of one late reply; a list of 100,000 clients is 40 MB
 
 
 class UnaskedError(GarbageError):
@@ -248,7 +248,7 @@ class Connection:
 
     def _drop(self, piece: bytes) -> None:
         self._dropped += len(piece)
-        if self._dropped > _MAX_DROPPED_BYTES:
+        if self._dropped > DROPPED_REPLY_BYTES:
             raise GarbageError
 
     def _unasked(self) -> UnaskedError | None:

@@ -9,9 +9,10 @@ import re
 from collections.abc import Iterator
 from enum import Enum
 
+from exporter.limits import HTTP_ACCEPT_CHARACTERS
+
 _PARAMETER = re.compile(r';\s*([!-:<-~]+?)\s*=\s*("[^"]*"|[^;,"\s]*)')
 _QVALUE = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
-_MAX_HEADER = 4096
 # Our names are all of the old alphabet, so under these schemes they are written as they are.
 _ESCAPINGS = ("underscores", "values", "allow-utf-8")
 
@@ -39,7 +40,7 @@ _OLDEST_FIRST = (Format.TEXT_0_0_4, Format.OPENMETRICS_1_0_0, Format.TEXT_1_0_0)
 
 def _ranges(header: str) -> Iterator[tuple[str, dict[str, str]]]:
     """Split a header into its items, each with its parameters in lower case."""
-    for item in header[:_MAX_HEADER].split(","):
+    for item in header[:HTTP_ACCEPT_CHARACTERS].split(","):
         name, semicolon, rest = item.partition(";")
         parameters = {key.lower(): value.strip('"') for key, value in _PARAMETER.findall(semicolon + rest)}
         yield name.strip().lower(), parameters

@@ -1,6 +1,6 @@
 """A reply that comes in pieces, cut after whole rows."""
 
-_LONGEST_ROW = 1024 * 1024
+from exporter.limits import ROW_BYTES
 
 
 class RowCutter:
@@ -18,7 +18,7 @@ class RowCutter:
         end = piece.rfind(b"\n") + 1
         if not end:
             self._rest += piece
-            if len(self._rest) > _LONGEST_ROW:
+            if len(self._rest) > ROW_BYTES:
                 self._rest = b""
                 self.dropped += 1
             return b""

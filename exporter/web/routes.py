@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from exporter.board import Board
+from exporter.limits import HTTP_QUERY_BYTES
 from exporter.metrics.exposition import Page, Pages
 from exporter.metrics.negotiation import accepts_gzip, negotiate_format
 from exporter.model import Config, ConfigError
@@ -19,7 +20,6 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _TEXT = "text/plain; charset=utf-8"
-_MAX_QUERY = 4096
 _RELOAD = "/-/reload"
 
 
@@ -80,7 +80,7 @@ class Site:
         for name, value in scope["headers"]:  # a header that comes twice is a list (RFC 9110, 5.3)
             key, text = name.decode("latin-1"), value.decode("latin-1")
             headers[key] = f"{headers[key]},{text}" if key in headers else text
-        request = Request(scope["method"], scope["path"], scope["query_string"][:_MAX_QUERY], headers)
+        request = Request(scope["method"], scope["path"], scope["query_string"][:HTTP_QUERY_BYTES], headers)
         answer = await self._answer(request)
         answered = (
             ("content-type", answer.content_type),

@@ -10,11 +10,10 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from exporter.limits import HTTP_CONNECTIONS, HTTP_REQUEST_SECONDS
 from exporter.model import ListenAddress
 from exporter.web.routes import Site
 
-REQUEST_DEADLINE_SECONDS = 10.0
-MAX_CONNECTIONS = 512
 _DRAIN_SECONDS = 3
 
 
@@ -34,7 +33,7 @@ class _PatientProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def _watch(self) -> None:
-        self._timer = self.loop.call_later(REQUEST_DEADLINE_SECONDS, self._cut_or_go_on)
+        self._timer = self.loop.call_later(HTTP_REQUEST_SECONDS, self._cut_or_go_on)
 
     def _cut_or_go_on(self) -> None:
         cycle = self.cycle
@@ -108,7 +107,7 @@ async def serve_http(site: Site, sockets: list[socket.socket]) -> None:
         server_header=False,
         date_header=False,  # routes.py writes it; uvicorn would need a tick each second
         h11_max_incomplete_event_size=16 * 1024,
-        limit_concurrency=MAX_CONNECTIONS,
+        limit_concurrency=HTTP_CONNECTIONS,
         timeout_keep_alive=75,  # longer than most scrape intervals
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )

@@ -1,0 +1,67 @@
+"""Every bound of the process, in one place; docs/limits.md is made from it.
+
+What other people send or name (servers, their clients, name servers, files, HTTP requests) is held up to
+these bounds and no further. A bound is a plain number; `bounds()` tells what each is for.
+"""
+
+from dataclasses import dataclass
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A bound: its value with the unit, what it bounds, and what happens above it."""
+
+    subject: str
+    value: int
+    unit: str
+    of: str
+    above: str
+
+
+_BOUNDS: list[Bound] = []
+
+
+def _bound(subject: str, value: int, unit: str, of: str, above: str) -> int:
+    _BOUNDS.append(Bound(subject, value, unit, of, above))
+    return value
+
+
+def bounds() -> tuple[Bound, ...]:
+    """All bounds, in their order here."""
+    return tuple(_BOUNDS)
+
+
+_REPLIES = "Replies of servers"
+HELD_REPLY_BYTES = _bound(
+    _REPLIES, MIB, "bytes", "a reply that is held whole, of any kind", "the connection's bytes are garbage"
+)
+REPLY_LINE_BYTES = _bound(
+    _REPLIES, 64 * KIB, "bytes", "a line of the protocol", "the connection's bytes are garbage"
+)
+REPLY_ITEMS = _bound(_REPLIES, 64, "items", "an array in a reply", "the connection's bytes are garbage")
+REPLY_DEPTH = _bound(_REPLIES, 2, "levels", "arrays in arrays", "the connection's bytes are garbage")
+DROPPED_REPLY_BYTES = _bound(
+    _REPLIES, 256 * MIB, "bytes", "a late reply that is read and dropped", "the connection is given up"
+)
+ROW_BYTES = _bound(
+    _REPLIES, MIB, "bytes", "a row of CLIENT LIST", "it is dropped, and counted as one that cannot be read"
+)
+
+_NAMES = "Names that others choose"
+LABEL_CHARACTERS = _bound(_NAMES, 100, "characters", "a label's value", "it is cut")
+ADDRESSES_AT_ONCE = _bound(
+    _NAMES, 8, "addresses", "a host name, tried side by side", "the others are not tried"
+)
+
+_FILES = "Files"
+SECRET_BYTES = _bound(_FILES, 64 * KIB, "bytes", "a password_file", "it is refused")
+CERTIFICATE_BYTES = _bound(_FILES, 4 * MIB, "bytes", "a file of certificates or a key", "it is refused")
+
+_HTTP = "HTTP"
+HTTP_CONNECTIONS = _bound(_HTTP, 512, "connections", "all clients together", "requests are answered by 503")
+HTTP_REQUEST_SECONDS = _bound(_HTTP, 10, "seconds", "a request, until it is whole", "the connection is cut")
+HTTP_QUERY_BYTES = _bound(_HTTP, 4 * KIB, "bytes", "a query string", "the rest is not read")
+HTTP_ACCEPT_CHARACTERS = _bound(_HTTP, 4 * KIB, "characters", "an Accept header", "the rest is not read")
