@@ -46,11 +46,23 @@ REPLY_DEPTH = _bound(_REPLIES, 2, "levels", "arrays in arrays", "the connection'
 DROPPED_REPLY_BYTES = _bound(
     _REPLIES, 256 * MIB, "bytes", "a late reply that is read and dropped", "the connection is given up"
 )
-ROW_BYTES = _bound(
-    _REPLIES, MIB, "bytes", "a row of CLIENT LIST", "it is dropped, and counted as one that cannot be read"
+LIST_ROWS = _bound(
+    _REPLIES, 250_000, "rows", "CLIENT LIST", "the others are counted as rows that cannot be read"
 )
+ROW_BYTES = _bound(
+    _REPLIES, 64 * KIB, "bytes", "a row of CLIENT LIST", "it is counted as one that cannot be read"
+)
+ROW_WORDS = _bound(_REPLIES, 64, "words", "a row of CLIENT LIST", "it is counted as one that cannot be read")
 
 _NAMES = "Names that others choose"
+TEXT_BYTES = _bound(_NAMES, 512, "bytes", "a text in a row of CLIENT LIST (name, user, address)", "it is cut")
+WORDS_REMEMBERED = _bound(
+    _NAMES,
+    4096,
+    "values",
+    "what rows of CLIENT LIST say of work and of memory, remembered",
+    "the oldest goes",
+)
 LABEL_CHARACTERS = _bound(_NAMES, 100, "characters", "a label's value", "it is cut")
 ADDRESSES_AT_ONCE = _bound(
     _NAMES, 8, "addresses", "a host name, tried side by side", "the others are not tried"

@@ -53,6 +53,13 @@ class Scrape:
         assert len(found) <= 1, f"{name}{wanted} is not one series: {found}"
         return found[0] if found else None
 
+    def sum(self, name: str, target: str, **labels: str) -> float:
+        """All series of a target with these labels together."""
+        wanted = labels | {"target": target}
+        return sum(
+            value for each, have, value in self.samples if each == name and wanted.items() <= have.items()
+        )
+
     def names(self, target: str) -> set[str]:
         return {name for name, labels, _ in self.samples if labels.get("target") == target}
 

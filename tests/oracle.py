@@ -4,11 +4,13 @@ import re
 from collections import Counter
 
 from exporter.analyse.apps import clean_label, host_of, name_app, name_app_by_host
+from exporter.limits import ROW_BYTES, ROW_WORDS, TEXT_BYTES
 from exporter.model import AppRules, ClientState
 
 COLUMNS = ("id", "addr", "name", "age", "idle", "flags", "db", "watch", "omem", "tot-mem", "tot-cmds")
 _SUBSCRIPTIONS = ("sub", "psub", "ssub")
-_WHOLE = ("id", "age", "idle", "watch", "omem", "tot-mem", "tot-cmds")
+_WHOLE = ("id", "watch", "omem", "tot-mem", "tot-cmds")
+_SIGNED = ("age", "idle", "db")
 _IDENTITY = ("cmd", "user", "lib-name", "lib-ver")
 
 
@@ -20,17 +22,22 @@ def read_client_list(reply: bytes) -> tuple[list[dict[str, bytes]], int]:
             continue
         fields: dict[str, bytes] = {}
         last = None
-        for word in line.removesuffix(b"\r").split(b" "):
+        words = line.removesuffix(b"\r").split(b" ")
+        for word in words:
             key, equals, value = word.partition(b"=")
-            if equals and re.fullmatch(b"[a-z][a-z-]*", key):
-                last = key.decode()
+            if equals and re.fullmatch(b"[^ /=]{1,64}", key):
+                last = key.decode(errors="surrogateescape")
                 fields[last] = value
             elif last == "addr":  # the path of a unix socket
                 fields["addr"] += b" " + word
-        wanted = {"id", "addr", "age", "idle", "flags", "cmd"}
+        fields = {key: value[:TEXT_BYTES] for key, value in fields.items()}
+        wanted = {"addr", "age", "idle", "flags"}
+        short = len(words) <= ROW_WORDS and len(line) <= ROW_BYTES
         whole = all(re.fullmatch(b"[0-9]{1,19}", fields[key]) for key in _WHOLE if key in fields)
-        signed = re.fullmatch(b"-?[0-9]{1,19}", fields.get("db", b"0"))
-        if wanted <= set(fields) and whole and signed:
+        signed = all(re.fullmatch(b"-?[0-9]{1,19}", fields[key]) for key in _SIGNED if key in fields)
+        if short and wanted <= set(fields) and whole and signed:
+            seconds = ("age", "idle", "watch")
+            fields |= {key: b"%d" % max(0, int(fields.get(key, b"0"))) for key in seconds}
             row = {key: fields.get(key, b"") for key in (*COLUMNS, *_IDENTITY)}
             told = [fields[key] for key in _SUBSCRIPTIONS if key in fields]
             sum_of_all = sum(int(number) for number in told if re.fullmatch(b"[0-9]{1,19}", number))

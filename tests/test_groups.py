@@ -123,7 +123,7 @@ def test_our_own_connection_is_left_out_of_every_cut() -> None:
 def test_the_flags_and_the_idle_time_decide_the_state(
     flags: bytes, watch: bytes, idle: int, state: ClientState
 ) -> None:
-    assert state_of(flags, watch, idle, STALE_AFTER) is state
+    assert state_of(flags, int(watch or 0), idle, STALE_AFTER) is state
 
 
 def test_memory_is_unknown_where_the_server_does_not_tell_it() -> None:

@@ -2,16 +2,17 @@
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from operator import mul
 from typing import TypeVar
 
 from exporter.analyse.apps import clean_label, host_of, name_app, name_app_by_host
-from exporter.analyse.states import BLOCKED, HELD, IDLE, ORDER, Doing, judge
+from exporter.analyse.states import BLOCKED, HELD, IDLE, ORDER, judge
+from exporter.limits import WORDS_REMEMBERED
 from exporter.model import AppClients, AppRules, ClientGroups
-from exporter.parse.clients import Row, count_subscriptions, read_identity
+from exporter.parse.clients import Memory, Row, read_identity, read_memory, read_seconds, read_work
 
 IDLE_BUCKETS_SECONDS = (1, 5, 15, 60, 300, 900, 3600, 21600, 86400)
 AGE_BUCKETS_SECONDS = (1, 10, 60, 300, 900, 3600, 21600, 86400, 604800)
@@ -92,6 +93,10 @@ class AppNames:
         self.places = _Places(rules)
 
 
+# What clients with the same work do: the position of their state, seconds idle, subscriptions, database.
+Doing = tuple[int, int, int | None, bytes]
+
+
 @dataclass(frozen=True, slots=True)
 class Members:
     """Who was in a list, by client id: what the next lists are compared with.
@@ -124,26 +129,24 @@ class Tally:
     """Counts the rows of one list, block by block, and gives the counts at its end.
 
     Whatever many rows share is counted as it was sent, and read once at the end. Our own connection is told
-    by its id, or where that is not known (empty) by its address, and left out.
+    by its id, or where that is not known or not told by its address, and left out.
     """
 
     def __init__(
         self, names: AppNames, stale_after: float, own_id: bytes = b"", own_address: bytes = b""
     ) -> None:
         self._names = names
-        self._own = (0, own_id) if own_id else (1, own_address)
+        self._own_id, self._own_address = own_id, own_address
         # None of these knows the tally: a cycle would keep its ten thousand ids until a full collection.
         self._apps = _Remembered[str, _App](_App)
-        self._doing = _Remembered[tuple[bytes, bytes, bytes], Doing](lambda kind: judge(*kind, stale_after))
-        self._subscriptions = _Remembered(count_subscriptions)
+        self._doing = _Remembered[bytes, Doing](partial(_judge, stale_after))
+        self._costs = _Remembered[bytes, Memory](read_memory)
         self._cells: Counter[Cell] = Counter()
         self._places: Counter[bytes] = Counter()
-        self._databases: Counter[bytes] = Counter()
-        self._idle: Counter[bytes] = Counter()
+        self._works: Counter[bytes] = Counter()
         self._age: Counter[bytes] = Counter()
         self._blocked: Counter[str] = Counter()
-        self._longest = self._unreadable = 0
-        self._tells_memory = self._tells_output = self._tells_subscriptions = False
+        self._longest = self._unreadable = self.total = 0
         self._members: dict[bytes, str] = {}
         self._commands: dict[bytes, bytes] = {}
         self._doing_by_id: dict[bytes, Doing] = {}
@@ -157,72 +160,62 @@ class Tally:
         looked at one by one.
         """
         self._unreadable += unreadable
-        column, own = self._own
-        if own:
-            rows = [row for row in rows if row[column] != own]
+        rows = self._without_us(rows)
         if not rows:
             return
-        (
-            ids, addresses, names, ages, idles, flags, databases,
-            subscriptions, watches, outputs, memories, identities, commands,
-        ) = zip(*rows, strict=True)  # fmt: skip
+        self.total += len(rows)
+        ids, addresses, names, ages, works, memories, identities, commands = zip(*rows, strict=True)
+        if not all(ids):  # a fork may not tell them; an address is as good, until it is used again
+            ids = tuple(told or address for told, address in zip(ids, addresses, strict=True))
         places = [address.rpartition(b":")[0] for address in addresses]
         cells = list(map(self._names.cells.__getitem__, zip(names, identities, strict=True)))
         self._cells.update(cells)
         self._places.update(places)
-        self._databases.update(databases)
-        self._idle.update(idles)
+        self._works.update(works)
         self._age.update(ages)
         by_host = self._names.places
         owners = [cell.app or by_host[place][1] for cell, place in zip(cells, places, strict=True)]
         apps = list(map(self._apps.__getitem__, owners))
-        doing = list(map(self._doing.__getitem__, zip(flags, watches, idles, strict=True)))
+        doing = list(map(self._doing.__getitem__, works))
         self._members.update(zip(ids, owners, strict=True))
         if any(commands):
             self._commands.update(zip(ids, commands, strict=True))
             self._doing_by_id.update(zip(ids, doing, strict=True))
-        self._tells_memory = self._tells_memory or any(memories)
-        for row, cell, app, (state, seconds), memory in zip(
-            rows, cells, apps, doing, _numbers(memories), strict=True
+        costs = map(self._costs.__getitem__, memories)
+        for client_id, row, cell, app, does, (output, memory) in zip(
+            ids, rows, cells, apps, doing, costs, strict=True
         ):
+            state, seconds, subscriptions, _ = does
             app.states[state] += 1
-            app.memory += memory
+            if memory:
+                app.memory += memory
             if seconds > app.oldest_idle:  # noqa: PLR1730  max() takes twice as long
                 app.oldest_idle = seconds
+            if subscriptions:
+                app.subscriptions += subscriptions
+            if output:
+                app.output += output
             if state >= BLOCKED:
-                self._note(row, cell, app.name, state, seconds)
-        self._add_what_few_have(apps, subscriptions, outputs)
+                self._note(client_id, row, cell, app.name, does)
 
-    def _add_what_few_have(
-        self, apps: Sequence[_App], subscriptions: Sequence[bytes], outputs: Sequence[bytes]
-    ) -> None:
-        """Add up what is 0 for nearly all clients."""
-        self._tells_subscriptions = self._tells_subscriptions or any(subscriptions)
-        self._tells_output = self._tells_output or any(outputs)
-        common = subscriptions[0]
-        if subscriptions.count(common) < len(apps) or self._subscriptions[common]:
-            for app, told in zip(apps, subscriptions, strict=True):
-                app.subscriptions += self._subscriptions[told]
-        if outputs.count(b"0") < len(apps):
-            for app, size in zip(apps, _numbers(outputs), strict=True):
-                app.output += size
+    def _without_us(self, rows: Sequence[Row]) -> Sequence[Row]:
+        column, own = (0, self._own_id) if self._own_id and rows and rows[0][0] else (1, self._own_address)
+        if own and own in [row[column] for row in rows]:
+            return [row for row in rows if row[column] != own]
+        return rows
 
-    def _note(self, row: Row, cell: Cell, app: str, state: int, seconds: int) -> None:
+    def _note(self, client_id: bytes, row: Row, cell: Cell, app: str, doing: Doing) -> None:
         """Note what is to be said of one client, or compared with the next list."""
+        state, seconds, _, _ = doing
         if state == BLOCKED:
             self._blocked[cell.command] += 1
             self._longest = max(self._longest, seconds)
             return
-        client_id, age, commands = row[0], row[3], row[-1]
-        if state == HELD or cell.command == _NEVER_USED or int(age) - seconds <= _HANDSHAKE_SECONDS:
+        age, commands = row[3], row[-1]
+        if state == HELD or cell.command == _NEVER_USED or read_seconds(age) - seconds <= _HANDSHAKE_SECONDS:
             self._suspected[client_id] = app
         elif commands:
             self._stale[client_id] = app, commands
-
-    @property
-    def total(self) -> int:
-        """How many clients were counted."""
-        return len(self._members)
 
     @property
     def unreadable(self) -> int:
@@ -247,47 +240,67 @@ class Tally:
         hosts: Counter[str] = Counter()
         for place, count in self._places.items():
             hosts[self._names.places[place][0]] += count
-        idle, idle_sum = _buckets(self._idle, IDLE_BUCKETS_SECONDS)
-        age, age_sum = _buckets(self._age, AGE_BUCKETS_SECONDS)
+        idle_times: Counter[int] = Counter()
+        databases: Counter[str] = Counter()
+        for work, count in self._works.items():
+            _, seconds, _, database = self._doing[work]
+            idle_times[seconds] += count
+            databases[database.decode()] += count
+        ages: Counter[int] = Counter()
+        for age, count in self._age.items():
+            ages[read_seconds(age)] += count
+        idle, idle_sum = _buckets(idle_times, IDLE_BUCKETS_SECONDS)
+        lived, lived_sum = _buckets(ages, AGE_BUCKETS_SECONDS)
+        tells_output = any(cost.output is not None for cost in self._costs.values())
+        tells_memory = any(cost.total is not None for cost in self._costs.values())
+        tells_subscriptions = any(told is not None for _, _, told, _ in self._doing.values())
         return ClientGroups(
-            total=self._places.total(),
+            total=self.total,
             unreadable=self._unreadable,
             nameless=nameless,
-            apps={name: self._freeze(app) for name, app in self._apps.items()},
+            apps={
+                name: _freeze(
+                    app, memory=tells_memory, subscriptions=tells_subscriptions, output=tells_output
+                )
+                for name, app in self._apps.items()
+            },
             hosts=dict(hosts),
             users=dict(users),
             libraries=dict(libraries),
             commands=dict(commands),
-            databases={number.decode(): count for number, count in self._databases.items()},
+            databases=dict(databases),
             idle_seconds=idle,
             idle_seconds_sum=idle_sum,
-            age_seconds=age,
-            age_seconds_sum=age_sum,
+            age_seconds=lived,
+            age_seconds_sum=lived_sum,
             blocked=dict(self._blocked),
             blocked_longest_seconds=self._longest,
         )
 
-    def _freeze(self, app: _App) -> AppClients:
-        *counts, held = app.states
-        counts[IDLE] += held
-        return AppClients(
-            states={state: count for state, count in zip(ORDER, counts, strict=True) if count},
-            memory_bytes=app.memory if self._tells_memory else None,
-            oldest_idle_seconds=app.oldest_idle,
-            subscriptions=app.subscriptions if self._tells_subscriptions else None,
-            output_buffer_bytes=app.output if self._tells_output else None,
-        )
+
+def _freeze(app: _App, *, memory: bool, subscriptions: bool, output: bool) -> AppClients:
+    """The counts of an app, of those numbers that the server tells."""
+    *counts, held = app.states
+    counts[IDLE] += held
+    return AppClients(
+        states={state: count for state, count in zip(ORDER, counts, strict=True) if count},
+        memory_bytes=app.memory if memory else None,
+        oldest_idle_seconds=app.oldest_idle,
+        subscriptions=app.subscriptions if subscriptions else None,
+        output_buffer_bytes=app.output if output else None,
+    )
 
 
-def _numbers(column: Sequence[bytes]) -> Iterable[int]:
-    """A column of numbers, 0 where one is not told."""
-    return map(int, column) if all(column) else [int(each or 0) for each in column]
+@lru_cache(maxsize=WORDS_REMEMBERED)
+def _judge(stale_after: float, work: bytes) -> Doing:
+    """Many clients, and lists, share the same work: most are idle for whole seconds below a few hundred."""
+    idle, flags, database, subscriptions, watch = read_work(work)
+    return judge(flags, watch, idle, stale_after), idle, subscriptions, database
 
 
-def _buckets(counts: Mapping[bytes, int], bounds: Sequence[int]) -> tuple[tuple[int, ...], int]:
+def _buckets(counts: Mapping[int, int], bounds: Sequence[int]) -> tuple[tuple[int, ...], int]:
     """Counts per bucket (each up to its bound, the last without one), and the sum of all values."""
-    buckets, values = [0] * (len(bounds) + 1), list(map(int, counts))
-    positions = map(partial(bisect_left, bounds), values)
-    for position, count in zip(positions, counts.values(), strict=True):
+    buckets = [0] * (len(bounds) + 1)
+    for position, count in zip(map(partial(bisect_left, bounds), counts), counts.values(), strict=True):
         buckets[position] += count
-    return tuple(buckets), sum(map(mul, values, counts.values()))
+    return tuple(buckets), sum(map(mul, counts, counts.values()))

@@ -34,17 +34,15 @@ IDLE, STALE, BLOCKED = (
 )
 HELD = len(ORDER)  # idle in a transaction or with a watch for longer than stale_after
 
-Doing = tuple[int, int]  # a state by its position, and the seconds idle
 
-
-def state_of(flags: bytes, watch: bytes, idle: int, stale_after: float) -> ClientState:
+def state_of(flags: bytes, watch: int, idle: int, stale_after: float) -> ClientState:
     """The one state of a connection; stale is only a plain client without a transaction or a watch."""
     state, in_transaction = _told_by_flags(flags)
     if state is not None:
         return state
     if idle == 0:
         return ClientState.ACTIVE
-    held = in_transaction or watch not in (b"", b"0")
+    held = in_transaction or watch > 0
     return ClientState.STALE if idle > stale_after and not held else ClientState.IDLE
 
 
@@ -55,13 +53,12 @@ def _told_by_flags(flags: bytes) -> tuple[ClientState | None, bool]:
     return next(states, None), any(mark in flags for mark in _IN_TRANSACTION)
 
 
-def judge(flags: bytes, watch: bytes, idle: bytes, stale_after: float) -> Doing:
-    """What a client does, HELD told from IDLE."""
-    seconds = int(idle)
-    state = _POSITION[state_of(flags, watch, seconds, stale_after)]
-    return (HELD if state == IDLE and seconds > stale_after else state), seconds
+def judge(flags: bytes, watch: int, idle: int, stale_after: float) -> int:
+    """What a client does, as a position in ORDER, or HELD."""
+    state = _POSITION[state_of(flags, watch, idle, stale_after)]
+    return HELD if state == IDLE and idle > stale_after else state
 
 
-def is_quiet(doing: Doing) -> bool:
+def is_quiet(state: int) -> bool:
     """Whether a client does nothing now: idle, stale or held."""
-    return doing[0] >= IDLE and doing[0] != BLOCKED
+    return state >= IDLE and state != BLOCKED

@@ -80,7 +80,7 @@ def count_moved(members: Members, before: Mapping[bytes, bytes]) -> Mapping[str,
     """By app, the quiet connections whose commands counter moved since the last list."""
     moved: dict[str, int] = {}
     for client_id, commands in members.commands.items():
-        if before.get(client_id, commands) != commands and is_quiet(members.doing[client_id]):
+        if before.get(client_id, commands) != commands and is_quiet(members.doing[client_id][0]):
             app = members.apps[client_id]
             moved[app] = moved.get(app, 0) + 1
     return moved

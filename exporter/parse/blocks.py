@@ -6,7 +6,7 @@ from exporter.limits import ROW_BYTES
 class RowCutter:
     """Puts pieces together again and cuts them after the last whole row of each.
 
-    What does not end within a mebibyte is no row: it is dropped, and counted as one that cannot be read.
+    What does not end within ROW_BYTES is no row: it is dropped, and counted as one that cannot be read.
     """
 
     def __init__(self) -> None:

@@ -101,6 +101,8 @@ class BatchPlan:
         received = info.count(b"total_connections_received") or 0
         in_order = sorted(ids)
         in_order.sort(key=len)  # as numbers: digits of one length sort like their values
+        if not b"".join(in_order).isdigit():  # addresses, of a server that tells no ids
+            in_order = []
         return replace(self, ids=tuple(in_order), received=received, listed=now)
 
     def _newcomers(self, info: ServerInfo) -> int:

@@ -9,6 +9,7 @@ from exporter.analyse.groups import AppNames, Tally
 from exporter.analyse.history import History
 from exporter.connection.errors import LinkError
 from exporter.connection.session import Session
+from exporter.limits import LIST_ROWS
 from exporter.model import ClientPlan, ListCost, ListFailure, ServerInfo, Survey
 from exporter.parse.blocks import RowCutter
 from exporter.parse.clients import read_rows
@@ -22,7 +23,7 @@ _FIRST_THAT_SKIPS_US = (8, 1)  # of Valkey: the one filter that helps where all 
 _TIME_FOR_BATCHES = 0.75  # of what is left; the rest is kept for one whole list
 _INTERVALS_SHOWN = 2.0  # for which a list may be shown
 _CUT_SECONDS = 0.5  # after a list: who is cut for its length is cut within one turn of the server's cron
-_UNREADABLE = 0.5  # a reply of which more rows than this share cannot be read is no list
+_UNREADABLE = 0.05  # a reply of which more rows than this share cannot be read is no list
 
 
 class _OutOfTimeError(TimeoutError):
@@ -199,8 +200,10 @@ class Lister:
 
             def feed(piece: bytes, cutter: RowCutter = cutter) -> None:
                 rows = cutter.cut(piece)
-                if rows:
+                if rows and tally.total < LIST_ROWS:
                     tally.add(*read_rows(rows))
+                elif rows:
+                    tally.add((), rows.count(b"\n"))
 
             command = (b"CLIENT", b"LIST", *without_us, *((b"ID", *ids) if ids else ()))
             if time.monotonic() > until:
