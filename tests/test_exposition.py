@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
@@ -27,6 +29,7 @@ from exporter.model import (
     AppRules,
     BufferLimit,
     ListCost,
+    Observation,
     Outage,
     Reading,
     ServerConfig,
@@ -190,6 +193,34 @@ def test_any_name_that_settings_allow_survives_the_page(name: str) -> None:
     pages.set_targets()
     (up,) = (f for f in parse_text(page(Format.TEXT_0_0_4, pages)) if f.name == "redis_up")
     assert up.samples[0].labels == {"target": name}
+
+
+@given(
+    st.lists(
+        st.sampled_from(["one list", "another list", "no list", "outage", "older", "reserve"]), max_size=8
+    )
+)
+def test_lines_that_are_kept_are_those_that_would_be_written_anew(kinds: list[str]) -> None:
+    """One writer sees every poll, the other only the last."""
+    board, at = Board(), 1_800_000_000.0
+    orders = _target("orders")
+    board.set_targets([orders])
+    kept = Pages(board, _NoOwnMetrics())
+    kept.set_targets()
+    for number, kind in enumerate(kinds):
+        kinds_of: dict[str, Callable[[], Observation]] = {
+            "one list": lambda: _reading("debian13-valkey", at, "-primary"),
+            "another list": lambda: _reading("system-redis", at),
+            "no list": lambda: replace(_reading("system-redis", at), clients=None),
+            "outage": lambda: Outage(at, 2.0, State.TIMEOUT, "no answer"),
+            "older": lambda: _reading("pypi-redis-5.0", at),
+            "reserve": lambda: _valkey_9_2(at),
+        }
+        board.record("orders", kinds_of[kind](), Activity(number), now=number * 15.0, patience=10.0)
+        kept.update("orders")
+        anew = Pages(board, _NoOwnMetrics())
+        anew.set_targets()
+        assert page(Format.TEXT_1_0_0, kept) == page(Format.TEXT_1_0_0, anew)
 
 
 def test_a_page_is_made_once_for_each_generation_of_the_board() -> None:

@@ -1,87 +1,90 @@
 """The metrics of CLIENT LIST: who holds the connections, what they do with them, and what asking costs."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 from exporter.analyse.groups import AGE_BUCKETS_SECONDS, IDLE_BUCKETS_SECONDS
 from exporter.board import Watch
 from exporter.metrics.spec import Buckets, Distributed, Family, Kind, Row, Rows
-from exporter.model import AppClients, AppTrend, ClientGroups, ClientState, Survey
+from exporter.model import AppClients, ClientState, Survey
 
 _LISTED = "CLIENT LIST, our own connection left out, every clients.interval."
 _ALWAYS = frozenset([ClientState.ACTIVE, ClientState.IDLE, ClientState.STALE])
+_APPS, _TRENDS = attrgetter("groups.apps"), attrgetter("trends")
 
 
 def _survey(watch: Watch) -> Survey | None:
     return watch.reading.clients if watch.reading is not None else None
 
 
-def _app_connections(watch: Watch) -> Iterator[Row]:
-    survey = _survey(watch)
-    for name, app in survey.groups.apps.items() if survey is not None else ():
+class _Source(NamedTuple):
+    """What feeds a family, and the part of the newest list that alone it is made of."""
+
+    source: Rows | Distributed
+    part: Callable[[Survey], object]
+
+
+def _of(part: Callable[[Survey], Any], rows: Callable[[Any], Iterable[Row]]) -> _Source:
+    def made(watch: Watch) -> Iterable[Row]:
+        survey = _survey(watch)
+        return rows(part(survey)) if survey is not None else ()
+
+    return _Source(made, part)
+
+
+def _listed(name: str, kind: Kind, meaning: str, source: _Source, labels: tuple[str, ...] = ()) -> Family:
+    """A family that the newest list feeds."""
+    return Family(name, kind, meaning, source.source, labels, depends_on=_survey, part=source.part)
+
+
+def _states(apps: Mapping[str, AppClients]) -> Iterator[Row]:
+    for name, app in apps.items():
         for state in ClientState:
             count = app.states.get(state, 0)
             if count or state in _ALWAYS:
                 yield (name, state), count
 
 
-def _cut(choose: Callable[[ClientGroups], Mapping[str, int]]) -> Rows:
-    def rows(watch: Watch) -> Iterator[Row]:
-        survey = _survey(watch)
-        for label, count in choose(survey.groups).items() if survey is not None else ():
-            yield (label,), count
-
-    return rows
+def _by_label(path: str) -> _Source:
+    """Numbers by a label."""
+    return _of(attrgetter(path), lambda counts: (((label,), count) for label, count in counts.items()))
 
 
-def _libraries(watch: Watch) -> Iterator[Row]:
-    survey = _survey(watch)
-    if survey is not None:
-        yield from survey.groups.libraries.items()
+def _alone(path: str) -> _Source:
+    """One number."""
+    return _of(attrgetter(path), lambda number: [((), number)])
 
 
-def _number(choose: Callable[[Survey], float | None]) -> Rows:
-    def rows(watch: Watch) -> Iterator[Row]:
-        survey = _survey(watch)
-        if survey is not None and (number := choose(survey)) is not None:
-            yield (), number
+def _per_app(apps: Callable[[Survey], Any], attribute: str) -> _Source:
+    """One number of each app, where it is known."""
+    choose = attrgetter(attribute)
 
-    return rows
-
-
-def _per_app(choose: Callable[[AppClients], int | None]) -> Rows:
-    def rows(watch: Watch) -> Iterator[Row]:
-        survey = _survey(watch)
-        for name, app in survey.groups.apps.items() if survey is not None else ():
+    def rows(apps: Mapping[str, object]) -> Iterator[Row]:
+        for name, app in apps.items():
             number = choose(app)
             if number is not None:
                 yield (name,), number
 
-    return rows
+    return _of(apps, rows)
 
 
-def _trend(choose: Callable[[AppTrend], float | None]) -> Rows:
-    def rows(watch: Watch) -> Iterator[Row]:
+def _distributed(bounds: Sequence[int], path: str) -> _Source:
+    """Counts by bucket, and the sum of all values."""
+    part = attrgetter(path, f"{path}_sum")
+
+    def buckets(watch: Watch) -> Buckets | None:
         survey = _survey(watch)
-        for name, trend in survey.trends.items() if survey is not None else ():
-            number = choose(trend)
-            if number is not None:
-                yield (name,), number
+        return (bounds, *part(survey)) if survey is not None else None
 
-    return rows
+    return _Source(Distributed(buckets), part)
 
 
-def _idle_seconds(watch: Watch) -> Buckets | None:
-    survey = _survey(watch)
-    if survey is None:
+def _waiting(watch: Watch) -> object:
+    if watch.reading is None:
         return None
-    return IDLE_BUCKETS_SECONDS, survey.groups.idle_seconds, survey.groups.idle_seconds_sum
-
-
-def _age_seconds(watch: Watch) -> Buckets | None:
-    survey = _survey(watch)
-    if survey is None:
-        return None
-    return AGE_BUCKETS_SECONDS, survey.groups.age_seconds, survey.groups.age_seconds_sum
+    count = watch.reading.info.count
+    return count(b"blocked_clients"), count(b"clients_in_timeout_table")
 
 
 def _without_timeout(watch: Watch) -> Iterator[Row]:
@@ -103,193 +106,165 @@ def _lifetime(watch: Watch) -> Iterator[Row]:
         yield (), seconds
 
 
-def _folded(watch: Watch) -> Iterator[Row]:
-    survey = _survey(watch)
-    for cut, count in survey.folded.items() if survey is not None else ():
-        yield (cut,), count
-
-
 def _available(watch: Watch) -> Iterator[Row]:
     if watch.reading is not None:
         yield (), int(watch.reading.clients is not None)
 
 
 CLIENT_FAMILIES: tuple[Family, ...] = (
-    Family(
+    _listed(
         "redis_app_connections",
         Kind.GAUGE,
         f"Connections by app and state; each is in one state, and all add up to the clients of {_LISTED}",
-        _app_connections,
+        _of(_APPS, _states),
         ("app", "state"),
-        depends_on=_survey,
     ),
-    Family(
+    _listed(
         "redis_host_connections",
         Kind.GAUGE,
         f"Connections by the address that they come from. {_LISTED}",
-        _cut(lambda groups: groups.hosts),
+        _by_label("groups.hosts"),
         ("host",),
-        depends_on=_survey,
     ),
-    Family(
+    _listed(
         "redis_user_connections",
         Kind.GAUGE,
         f"Connections by ACL user (Redis 6.0, Valkey). {_LISTED}",
-        _cut(lambda groups: groups.users),
+        _by_label("groups.users"),
         ("user",),
-        depends_on=_survey,
     ),
-    Family(
+    _listed(
         "redis_library_connections",
         Kind.GAUGE,
         f"Connections by client library and its version (Redis 7.2, Valkey). {_LISTED}",
-        _libraries,
+        _of(attrgetter("groups.libraries"), dict.items),
         ("library", "version"),
-        depends_on=_survey,
     ),
-    Family(
+    _listed(
         "redis_command_connections",
         Kind.GAUGE,
         f"Connections by their last command; NULL never ran one. {_LISTED}",
-        _cut(lambda groups: groups.commands),
+        _by_label("groups.commands"),
         ("cmd",),
-        depends_on=_survey,
     ),
-    Family(
+    _listed(
         "redis_db_connections",
         Kind.GAUGE,
         f"Connections by selected database. {_LISTED}",
-        _cut(lambda groups: groups.databases),
+        _by_label("groups.databases"),
         ("db",),
-        depends_on=_survey,
     ),
-    Family(
+    _listed(
         "redis_nameless_connections",
         Kind.GAUGE,
         f"Connections without a name (CLIENT SETNAME). {_LISTED}",
-        _number(lambda survey: survey.groups.nameless),
-        depends_on=_survey,
+        _alone("groups.nameless"),
     ),
-    Family(
+    _listed(
         "redis_app_connections_opened_total",
         Kind.COUNTER,
         "Connections of the app that a list saw for the first time; redis_connections_unseen_total counts "
         "those that lived too shortly for that.",
-        _trend(lambda trend: trend.opened),
+        _per_app(_TRENDS, "opened"),
         ("app",),
-        depends_on=_survey,
     ),
-    Family(
+    _listed(
         "redis_app_connections_closed_total",
         Kind.COUNTER,
         "Connections of the app that a list saw and the next one did not.",
-        _trend(lambda trend: trend.closed),
+        _per_app(_TRENDS, "closed"),
         ("app",),
-        depends_on=_survey,
     ),
-    Family(
+    _listed(
         "redis_connections_unseen_total",
         Kind.COUNTER,
         "Connections that came and went between two lists: with redis_app_connections_opened_total and our "
         "own they make up redis_connections_received_total.",
-        _number(lambda survey: survey.unseen),
-        depends_on=_survey,
+        _alone("unseen"),
     ),
-    Family(
+    _listed(
         "redis_app_suspected_leaked_connections",
         Kind.GAUGE,
         "Connections idle longer than clients.stale_after, with evidence that nobody will use them again: "
         "never used, commands counter stands still, or an open transaction or watch.",
-        _trend(lambda trend: trend.suspected),
+        _per_app(_TRENDS, "suspected"),
         ("app",),
-        depends_on=_survey,
     ),
-    Family(
+    _listed(
         "redis_app_connections_growth_per_second",
         Kind.GAUGE,
         "Growth of the app's connections over the last hour, in connections per second.",
-        _trend(lambda trend: trend.growth),
+        _per_app(_TRENDS, "growth"),
         ("app",),
-        depends_on=_survey,
     ),
-    Family(
+    _listed(
         "redis_app_needed_connections_growth_per_second",
         Kind.GAUGE,
         "Growth of the app's connections in use over the last hour, in connections per second.",
-        _trend(lambda trend: trend.busy_growth),
+        _per_app(_TRENDS, "busy_growth"),
         ("app",),
-        depends_on=_survey,
     ),
-    Family(
+    _listed(
         "redis_app_needed_connections_peak",
         Kind.GAUGE,
         "Most connections that the app had in use in one list of the last 6 hours: blocked, subscribed, idle "
         "for less than a second, or commands counter moved since the list before.",
-        _trend(lambda trend: trend.needed_peak),
+        _per_app(_TRENDS, "needed_peak"),
         ("app",),
-        depends_on=_survey,
     ),
-    Family(
+    _listed(
         "redis_app_oldest_idle_seconds",
         Kind.GAUGE,
         f"Longest idle time of a connection of the app. {_LISTED}",
-        _per_app(lambda app: app.oldest_idle_seconds),
+        _per_app(_APPS, "oldest_idle_seconds"),
         ("app",),
-        depends_on=_survey,
     ),
-    Family(
+    _listed(
         "redis_app_memory_bytes",
         Kind.GAUGE,
         f"Memory that the server holds for the app's connections: tot-mem (Redis 6.0.9, Valkey). {_LISTED}",
-        _per_app(lambda app: app.memory_bytes),
+        _per_app(_APPS, "memory_bytes"),
         ("app",),
-        depends_on=_survey,
     ),
-    Family(
+    _listed(
         "redis_app_output_buffer_bytes",
         Kind.GAUGE,
         f"Memory that the server holds for replies that the app has not read: omem (all versions). {_LISTED}",
-        _per_app(lambda app: app.output_buffer_bytes),
+        _per_app(_APPS, "output_buffer_bytes"),
         ("app",),
-        depends_on=_survey,
     ),
-    Family(
+    _listed(
         "redis_app_subscriptions",
         Kind.GAUGE,
         "Subscriptions of the app to channels, patterns and shard channels: sub + psub + ssub (all "
         f"versions). {_LISTED}",
-        _per_app(lambda app: app.subscriptions),
+        _per_app(_APPS, "subscriptions"),
         ("app",),
-        depends_on=_survey,
     ),
-    Family(
+    _listed(
         "redis_client_idle_seconds",
         Kind.GAUGE_HISTOGRAM,
         f"Idle times of the clients that are there now. {_LISTED}",
-        Distributed(_idle_seconds),
-        depends_on=_survey,
+        _distributed(IDLE_BUCKETS_SECONDS, "groups.idle_seconds"),
     ),
-    Family(
+    _listed(
         "redis_client_age_seconds",
         Kind.GAUGE_HISTOGRAM,
         f"Ages of the connections that are there now. {_LISTED}",
-        Distributed(_age_seconds),
-        depends_on=_survey,
+        _distributed(AGE_BUCKETS_SECONDS, "groups.age_seconds"),
     ),
-    Family(
+    _listed(
         "redis_blocked_connections",
         Kind.GAUGE,
         f"Connections that wait in a blocking command, by command. {_LISTED}",
-        _cut(lambda groups: groups.blocked),
+        _by_label("groups.blocked"),
         ("cmd",),
-        depends_on=_survey,
     ),
-    Family(
+    _listed(
         "redis_blocked_longest_seconds",
         Kind.GAUGE,
         f"Longest time for which a connection waits in a blocking command by now. {_LISTED}",
-        _number(lambda survey: survey.groups.blocked_longest_seconds),
-        depends_on=_survey,
+        _alone("groups.blocked_longest_seconds"),
     ),
     Family(
         "redis_blocked_clients_without_timeout",
@@ -297,6 +272,7 @@ CLIENT_FAMILIES: tuple[Family, ...] = (
         "Blocked clients that will wait for ever: INFO blocked_clients - clients_in_timeout_table (Redis "
         "6.0, Valkey), polled. Clients held by CLIENT PAUSE are among them.",
         _without_timeout,
+        depends_on=_waiting,
     ),
     Family(
         "redis_connections_opened_per_command",
@@ -304,6 +280,7 @@ CLIENT_FAMILIES: tuple[Family, ...] = (
         "Connections opened per command processed over the last 5 minutes; near 1 somebody connects anew "
         "for every command.",
         _per_command,
+        depends_on=lambda watch: watch.reading and watch.pulse.opened_per_command,
     ),
     Family(
         "redis_connection_mean_lifetime_seconds",
@@ -311,63 +288,58 @@ CLIENT_FAMILIES: tuple[Family, ...] = (
         "Mean lifetime of a connection by Little's law: clients over connections opened per second, in the "
         "last 5 minutes; absent when none was opened.",
         _lifetime,
+        depends_on=lambda watch: watch.reading and watch.pulse.mean_lifetime,
     ),
     Family(
         "redis_connection_exporter_client_list_available",
         Kind.GAUGE,
         "Whether there is a list of the clients (1); 0 where CLIENT LIST is denied, unknown, overdue or off.",
         _available,
+        depends_on=lambda watch: watch.reading and watch.reading.clients is not None,
     ),
-    Family(
+    _listed(
         "redis_connection_exporter_client_list_timestamp_seconds",
         Kind.GAUGE,
         "Unix time of the newest list of the clients.",
-        _number(lambda survey: survey.at),
-        depends_on=_survey,
+        _alone("at"),
     ),
-    Family(
+    _listed(
         "redis_connection_exporter_client_list_server_seconds",
         Kind.GAUGE,
         "Time of the server's main thread that the newest list took, all its commands together.",
-        _number(lambda survey: survey.cost.total),
-        depends_on=_survey,
+        _alone("cost.total"),
     ),
-    Family(
+    _listed(
         "redis_connection_exporter_client_list_longest_command_seconds",
         Kind.GAUGE,
         "Time of the server's main thread that the longest command of the newest list took: so long others "
         "waited.",
-        _number(lambda survey: survey.cost.longest),
-        depends_on=_survey,
+        _alone("cost.longest"),
     ),
-    Family(
+    _listed(
         "redis_connection_exporter_client_list_commands",
         Kind.GAUGE,
         "Commands that the newest list took; more than 1 are batches of CLIENT LIST ID.",
-        _number(lambda survey: survey.cost.commands),
-        depends_on=_survey,
+        _alone("cost.commands"),
     ),
-    Family(
+    _listed(
         "redis_connection_exporter_client_list_stretch_ratio",
         Kind.GAUGE,
         "How many times longer than clients.interval the time between two lists is, to keep to the budget.",
-        _number(lambda survey: survey.cost.stretch),
-        depends_on=_survey,
+        _alone("cost.stretch"),
     ),
-    Family(
+    _listed(
         "redis_connection_exporter_client_list_unreadable_rows",
         Kind.GAUGE,
         "Rows of the newest list that could not be read, and are counted nowhere else.",
-        _number(lambda survey: survey.groups.unreadable),
-        depends_on=_survey,
+        _alone("groups.unreadable"),
     ),
-    Family(
+    _listed(
         "redis_connection_exporter_folded_connections",
         Kind.GAUGE,
         "Connections whose group is folded into other, by cut: of apps, hosts and so on only clients.top "
         "are named.",
-        _folded,
+        _by_label("folded"),
         ("cut",),
-        depends_on=_survey,
     ),
 )

@@ -3,8 +3,9 @@
 import asyncio
 import gzip
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
+from typing import Any
 
 from exporter.board import Board, Watch
 from exporter.metrics.catalogue import CATALOGUE
@@ -47,14 +48,42 @@ def _openmetrics_lines(family: Family, lines: bytes) -> bytes:
     return lines
 
 
-class _Group:
-    """Families whose rows are made of one thing, and their lines when that was `seed`."""
+def _scaled(digits: bytes, factor: float) -> bytes:
+    return digits if factor == 1.0 else repr(float(digits) * factor).encode()
 
-    def __init__(self, depends_on: Callable[[Watch], object], families: list[tuple[int, Family]]) -> None:
-        self.depends_on = depends_on
-        self.families = families
+
+class _Part:
+    """Families whose rows are made of one thing, and what that was when they were last written."""
+
+    __slots__ = ("families", "part", "seed")
+
+    def __init__(self, part: Callable[[Any], object] | None) -> None:
+        self.part = part
+        self.families: list[tuple[int, Family]] = []
         self.seed: object = self
-        self.lines: list[tuple[int, bytes]] = []
+
+
+class _Whole:
+    """What parts are taken from; while it is the same object none of them is looked at."""
+
+    __slots__ = ("depends_on", "parts", "seed")
+
+    def __init__(self, depends_on: Callable[[Watch], Any]) -> None:
+        self.depends_on = depends_on
+        self.parts: dict[Callable[[Any], object] | None, _Part] = {}
+        self.seed: object = self
+
+    def changed(self, watch: Watch) -> Iterator[tuple[int, Family]]:
+        """The families that are to be written anew."""
+        whole = self.depends_on(watch)
+        if whole is self.seed:
+            return
+        self.seed = whole
+        for part in self.parts.values():
+            seed = whole if part.part is None or whole is None else part.part(whole)
+            if seed is not part.seed and seed != part.seed:
+                part.seed = seed
+                yield from part.families
 
 
 class _Writer:
@@ -64,40 +93,35 @@ class _Writer:
         self.target = target
         labels = (("target", target.name), *target.labels)
         self._labels = ",".join(_label(name, value) for name, value in labels)
-        self._copied = tuple(
-            (index, family.source, f"{family.name}{{{self._labels}}} ".encode())
-            for index, family in enumerate(CATALOGUE)
-            if isinstance(family.source, Field)
-        )
-        made: dict[Callable[[Watch], object] | None, list[tuple[int, Family]]] = {}
+        self._copied: list[tuple[int, Field, bytes]] = []
+        self._always: list[tuple[int, Family]] = []
+        wholes: dict[Callable[[Watch], Any], _Whole] = {}
         for index, family in enumerate(CATALOGUE):
-            if not isinstance(family.source, Field):
-                made.setdefault(family.depends_on, []).append((index, family))
-        self._always = made.pop(None, [])
-        self._sometimes = [
-            _Group(depends_on, families) for depends_on, families in made.items() if depends_on
-        ]
+            if isinstance(family.source, Field):
+                self._copied.append((index, family.source, f"{family.name}{{{self._labels}}} ".encode()))
+            elif family.depends_on is None:
+                self._always.append((index, family))
+            else:
+                whole = wholes.setdefault(family.depends_on, _Whole(family.depends_on))
+                whole.parts.setdefault(family.part, _Part(family.part)).families.append((index, family))
+        self._wholes = tuple(wholes.values())
         self._series: dict[tuple[str, tuple[str, ...]], str] = {}
+        self._cells = [b""] * len(CATALOGUE)
+        self._numbers: Mapping[bytes, bytes] = {}
 
     def cells(self, watch: Watch) -> Cells:
-        cells = [b""] * len(CATALOGUE)
-        if watch.reading is not None:
-            numbers = watch.reading.info.numbers
-            for index, field, prefix in self._copied:
-                digits = numbers.get(field.name)
-                if digits is not None:
-                    if field.factor != 1.0:
-                        digits = repr(float(digits) * field.factor).encode()
-                    cells[index] = prefix + digits + b"\n"
+        """The lines of a target; what has not changed since the last time is not written anew."""
+        cells, before = self._cells, self._numbers
+        self._numbers = numbers = watch.reading.info.numbers if watch.reading is not None else {}
+        for index, field, prefix in self._copied:
+            digits = numbers.get(field.name)
+            if digits != before.get(field.name):
+                cells[index] = b"" if digits is None else prefix + _scaled(digits, field.factor) + b"\n"
         for index, family in self._always:
             cells[index] = self._lines(family, watch)
-        for group in self._sometimes:
-            seed = group.depends_on(watch)
-            if seed is not group.seed and seed != group.seed:
-                group.seed = seed
-                group.lines = [(index, self._lines(family, watch)) for index, family in group.families]
-            for index, lines in group.lines:
-                cells[index] = lines
+        for whole in self._wholes:
+            for index, family in whole.changed(watch):
+                cells[index] = self._lines(family, watch)
         return tuple(cells)
 
     def _lines(self, family: Family, watch: Watch) -> bytes:

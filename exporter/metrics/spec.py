@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from exporter.board import Watch
 
@@ -48,7 +49,8 @@ class Family:
     """One metric: what it is called, what it means, and the function (or INFO field) that feeds it.
 
     Every series carries `target` and that target's own labels; `labels` are those that a row adds. Where
-    `depends_on` says what alone the rows are made of, they are written anew only when that has changed.
+    `depends_on` says what alone the rows are made of, they are written anew only when that has changed; a
+    `part` of it is compared alone, and only when the whole is another object.
     """
 
     name: str
@@ -56,7 +58,8 @@ class Family:
     help: str
     source: Field | Rows | Distributed
     labels: tuple[str, ...] = ()
-    depends_on: Callable[[Watch], object] | None = None
+    depends_on: Callable[[Watch], Any] | None = None
+    part: Callable[[Any], object] | None = None
 
     def __post_init__(self) -> None:
         """Refuse at import what promtool or a reader would complain about."""

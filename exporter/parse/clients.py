@@ -53,6 +53,7 @@ _FORMS = {
 }
 _TEXT = rb"[^ ]{0,%d}+" % TEXT_BYTES  # a set with the newline in it is half as slow again: see _Reader
 _TEXT_OF_A_LINE = rb"[^ \r\n]{0,%d}+" % TEXT_BYTES
+_VALUE = re.compile(rb"=[^ ]*+")
 _KEY = re.compile(rb"[^/ =]{1,64}")  # a word with a slash is of the path of a unix socket
 
 
@@ -98,7 +99,7 @@ def read_rows(block: bytes) -> tuple[list[Row], int]:
     """Read whole rows, in any order, and count those that cannot be read; a bad row costs no other."""
     if not block.endswith(b"\n"):
         block += b"\n"
-    reader = _reader(_layout(block))
+    reader = _reader(_VALUE.sub(b"", block[: block.index(b"\n")]))
     if reader is not None:
         return reader.read(block)
     return _read_each(line for line in block.split(b"\n") if line.strip())
@@ -141,12 +142,6 @@ def _words(run: bytes) -> dict[bytes, bytes]:
     return dict(word.partition(b"=")[::2] for word in run.split(b" "))
 
 
-def _layout(block: bytes) -> tuple[bytes, ...]:
-    """The field names of the first row, as far as they can be told."""
-    first = block[: block.index(b"\n")]
-    return tuple(word.partition(b"=")[0] for word in first.split(b" ", ROW_WORDS))
-
-
 @dataclass(frozen=True, slots=True)
 class _Reader:
     """Reads rows of one layout.
@@ -176,8 +171,9 @@ class _Reader:
 
 
 @lru_cache(maxsize=64)
-def _reader(layout: tuple[bytes, ...]) -> _Reader | None:
+def _reader(names: bytes) -> _Reader | None:
     """Compile what reads rows of these fields; None where none can be told, or one comes twice."""
+    layout = tuple(names.split(b" ", ROW_WORDS))
     known = [key for key in layout if key in _KNOWN]
     if (
         len(set(known)) != len(known)
