@@ -160,11 +160,11 @@ class Tally:
         looked at one by one.
         """
         self._unreadable += unreadable
-        rows = self._without_us(rows)
+        rows, columns = self._without_us(rows)
         if not rows:
             return
         self.total += len(rows)
-        ids, addresses, names, ages, works, memories, identities, commands = zip(*rows, strict=True)
+        ids, addresses, names, ages, works, memories, identities, commands = columns
         if not all(ids):  # a fork may not tell them; an address is as good, until it is used again
             ids = tuple(told or address for told, address in zip(ids, addresses, strict=True))
         places = [address.rpartition(b":")[0] for address in addresses]
@@ -198,11 +198,13 @@ class Tally:
             if state >= BLOCKED:
                 self._note(client_id, row, cell, app.name, does)
 
-    def _without_us(self, rows: Sequence[Row]) -> Sequence[Row]:
-        column, own = (0, self._own_id) if self._own_id and rows and rows[0][0] else (1, self._own_address)
-        if own and own in [row[column] for row in rows]:
-            return [row for row in rows if row[column] != own]
-        return rows
+    def _without_us(self, rows: Sequence[Row]) -> tuple[Sequence[Row], Sequence[tuple[bytes, ...]]]:
+        """The rows of all others, and their columns."""
+        columns = tuple(zip(*rows, strict=True))
+        at, own = (0, self._own_id) if self._own_id and rows and rows[0][0] else (1, self._own_address)
+        if own and columns and own in columns[at]:
+            return self._without_us([row for row in rows if row[at] != own])
+        return rows, columns
 
     def _note(self, client_id: bytes, row: Row, cell: Cell, app: str, doing: Doing) -> None:
         """Note what is to be said of one client, or compared with the next list."""
