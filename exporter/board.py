@@ -19,12 +19,14 @@ log = logging.getLogger(__name__)
 class Watch:
     """All that is known of one target at one moment.
 
-    `samples` and `seen`, the moment of the observation, are in monotonic seconds: a clock that is set right
-    must neither hide a peak nor turn every target red. `patience` is how long it may stand.
+    `reading` is the newest observation where it is one, because old numbers are never served. `samples` and
+    `seen`, the moment of the observation, are in monotonic seconds: a clock that is set right must neither
+    hide a peak nor turn every target red. `patience` is how long it may stand.
     """
 
     target: Target
     now: Observation | None = None
+    reading: Reading | None = None
     last_reading: Reading | None = None
     polls: int = 0
     activity: Activity = _NO_ACTIVITY
@@ -40,11 +42,6 @@ class Watch:
         return self.now.state if self.now is not None else State.UNKNOWN
 
     @property
-    def reading(self) -> Reading | None:
-        """The newest observation where it is a reading: old numbers are never served."""
-        return self.now if isinstance(self.now, Reading) else None
-
-    @property
     def slots_peak(self) -> float | None:
         """The highest number of used slots among the polls of the last minute."""
         return peak(self.samples)
@@ -54,15 +51,24 @@ class Watch:
         if isinstance(observation, Outage):
             state = observation.state
             failures = {**self.failures, state: self.failures.get(state, 0) + 1}
-            return replace(self, now=observation, polls=self.polls + 1, activity=activity, failures=failures)
+            return replace(
+                self,
+                now=observation,
+                reading=None,
+                polls=self.polls + 1,
+                activity=activity,
+                failures=failures,
+            )
         if reserve_refuses(self.reading, observation):
             observation = replace(observation, reserve_refuses=True)
-        return replace(
-            self,
+        return Watch(  # replace() takes three times as long, and this is done for every poll
+            self.target,
             now=observation,
+            reading=observation,
             last_reading=observation,
             polls=self.polls + 1,
             activity=activity,
+            failures=self.failures,
             pulse=self.pulse.after(observation.info, now),
             samples=recent(self.samples, now, observation.slots.used, PEAK_WINDOW_SECONDS),
             seen=now,
@@ -74,7 +80,7 @@ class Watch:
         if self.reading is None:
             return self
         outage = Outage(self.reading.at, self.reading.took, State.TIMEOUT, "the next poll is overdue")
-        return replace(self, now=outage)
+        return replace(self, now=outage, reading=None)
 
 
 class Board:

@@ -25,7 +25,7 @@ def read_client_list(reply: bytes) -> tuple[list[dict[str, bytes]], int]:
         words = line.removesuffix(b"\r").split(b" ")
         for word in words:
             key, equals, value = word.partition(b"=")
-            if equals and re.fullmatch(b"[^ /=]{1,64}", key):
+            if equals and re.fullmatch(b"[^ /=]{1,32}", key):
                 last = key.decode(errors="surrogateescape")
                 fields[last] = value
             elif last == "addr":  # the path of a unix socket

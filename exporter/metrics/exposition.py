@@ -73,11 +73,8 @@ class _Whole:
         self.parts: dict[Callable[[Any], object] | None, _Part] = {}
         self.seed: object = self
 
-    def changed(self, watch: Watch) -> Iterator[tuple[int, Family]]:
-        """The families that are to be written anew."""
-        whole = self.depends_on(watch)
-        if whole is self.seed:
-            return
+    def changed(self, whole: object) -> Iterator[tuple[int, Family]]:
+        """The families that are to be written anew, as the whole is another object now."""
         self.seed = whole
         for part in self.parts.values():
             seed = whole if part.part is None or whole is None else part.part(whole)
@@ -119,9 +116,11 @@ class _Writer:
                 cells[index] = b"" if digits is None else prefix + _scaled(digits, field.factor) + b"\n"
         for index, family in self._always:
             cells[index] = self._lines(family, watch)
-        for whole in self._wholes:
-            for index, family in whole.changed(watch):
-                cells[index] = self._lines(family, watch)
+        for group in self._wholes:
+            whole = group.depends_on(watch)
+            if whole is not group.seed:
+                for index, family in group.changed(whole):
+                    cells[index] = self._lines(family, watch)
         return tuple(cells)
 
     def _lines(self, family: Family, watch: Watch) -> bytes:

@@ -54,7 +54,7 @@ _FORMS = {
 _TEXT = rb"[^ ]{0,%d}+" % TEXT_BYTES  # a set with the newline in it is half as slow again: see _Reader
 _TEXT_OF_A_LINE = rb"[^ \r\n]{0,%d}+" % TEXT_BYTES
 _VALUE = re.compile(rb"=[^ ]*+")
-_KEY = re.compile(rb"[^/ =]{1,64}")  # a word with a slash is of the path of a unix socket
+_KEY = re.compile(rb"[^/ =]{1,32}")  # a word with a slash is of the path of a unix socket
 
 
 class Work(NamedTuple):
