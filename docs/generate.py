@@ -76,6 +76,10 @@ keys and bad values are refused, all of them at once: `redis-connection-exporter
 each with its file, line and path. With `--connect` it also tries every server once, those of all shards, and
 gives each `poll.connect_timeout` and `poll.timeout`. A commented example is `config/exporter.yaml`.
 
+A variable that begins with `EXPORTER_` and is no setting is ignored, with a warning in the log that says
+which one it resembles. Those that Kubernetes makes for a Service called `exporter` or `exporter-...` are
+ignored without one.
+
 Durations are written as in Prometheus: `500ms`, `5s`, `1m30s`. A list in a variable is written with commas.
 SIGHUP or `POST /-/reload` reads everything again; a faulty file leaves the old settings in force, and
 connections of unchanged targets stay open. Only `web.listen_address` needs a restart.

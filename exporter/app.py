@@ -116,6 +116,10 @@ class Exporter:
             "listening",
             extra={"fields": {"address": " ".join(map(_shown, sockets)), "version": __version__}},
         )
+        for ignored in self._config.ignored:
+            logger.warning(
+                "variable ignored", extra={"fields": {"variable": ignored.where, "reason": ignored.message}}
+            )
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._fleet = Fleet(tasks, self._board, self._pages)

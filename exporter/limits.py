@@ -68,6 +68,11 @@ ADDRESSES_AT_ONCE = _bound(
     _NAMES, 8, "addresses", "a host name, tried side by side", "the others are not tried"
 )
 
+_SETTINGS = "Settings"
+_REFUSED = "the settings are refused"
+SETTINGS_LEVELS = _bound(_SETTINGS, 32, "levels", "groups in groups, in JSON", _REFUSED)
+SETTINGS_FAULTS = _bound(_SETTINGS, 100, "faults", "faults that are named", "the others are counted")
+
 _FILES = "Files"
 SECRET_BYTES = _bound(_FILES, 64 * KIB, "bytes", "a password_file", "it is refused")
 CERTIFICATE_BYTES = _bound(_FILES, 4 * MIB, "bytes", "a file of certificates or a key", "it is refused")

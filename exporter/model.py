@@ -193,10 +193,22 @@ class ListenAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with the settings: where it stands, and what to write instead."""
+
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        """`exporter.yaml:3: poll.interval: too short: write 1s or more`."""
+        return f"{self.where}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All that the daemon needs to know; `shown` is the page that shows it, with its secrets masked.
 
-    `targets` are those of its own shard.
+    `targets` are those of its own shard, `ignored` what looked like a setting and is none.
     """
 
     targets: tuple[Target, ...]
@@ -208,18 +220,7 @@ class Config:
     log_level: str = "info"
     log_format: str = "logfmt"
     shown: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing wrong with the settings: where it stands, and what to write instead."""
-
-    where: str
-    message: str
-
-    def __str__(self) -> str:
-        """`exporter.yaml:3: poll.interval: too short: write 1s or more`."""
-        return f"{self.where}: {self.message}"
+    ignored: tuple[Fault, ...] = ()
 
 
 class ConfigError(Exception):

@@ -114,6 +114,11 @@ def test_the_defaults_of_the_values_are_those_of_the_exporter(tmp_path: Path) ->
     assert _read_by_the_exporter(given, tmp_path) == load(Sources(plain))
 
 
+def test_a_short_interval_alone_is_valid_in_the_values_too(tmp_path: Path) -> None:
+    given = exporter_file(rendered({"targets": [ORDERS], "config": {"poll": {"interval": "1s"}}}))
+    assert _read_by_the_exporter(given, tmp_path).poll.timeout == pytest.approx(0.9)
+
+
 def test_no_setting_has_two_places_in_the_values() -> None:
     sections = {key for key, field in fields_of(Settings).items() if section_of(field)}
     assert VALUES["config"].keys() == sections - set(BESIDE_CONFIG)

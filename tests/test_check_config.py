@@ -114,9 +114,9 @@ def test_files_are_checked_each_for_itself(tmp_path: Path) -> None:
 def test_the_fault_of_a_variable_is_named_once_and_no_file_is_ok_with_it(tmp_path: Path) -> None:
     tree = {"targets": [target("same", "redis://same")]}
     files = [str(_write(tmp_path / f"{number}.yaml", tree)) for number in (1, 2)]
-    ended = run_cli("check-config", *files, EXPORTER_NONSENSE="1")
+    ended = run_cli("check-config", *files, EXPORTER_LOG__LEVEL="loud")
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.count("EXPORTER_NONSENSE") == 1
+    assert ended.stderr.count("EXPORTER_LOG__LEVEL") == 1
 
 
 def test_connect_says_of_every_server_what_the_daemon_would_meet(

@@ -181,7 +181,7 @@ def test_an_error_in_the_file_is_explained_without_repeating_what_stands_there(
     ],
 )
 def test_a_faulty_variable_is_named_without_its_value(name: str, value: str) -> None:
-    ended = run_cli("redis://127.0.0.1:1", **{name: value})
+    ended = run_cli("redis://127.0.0.1:1", "--log.level", "loud", **{name: value})
     assert ended.returncode == 2
     assert SECRET not in ended.stdout + ended.stderr
     assert name in ended.stderr, ended.stderr

@@ -1,5 +1,6 @@
 """check-config: name every fault of configuration files, and try their servers where that is asked for."""
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,6 +10,7 @@ from exporter.model import Config, ConfigError, State
 from exporter.settings import Settings, Sources, load
 from exporter.settings.arguments import Parser
 from exporter.settings.plain import plain_config, plain_targets
+from exporter.settings.variables import ignored_variables
 
 _SUMMARY = "Check configuration files, each for itself, and name every fault with its file, line and path."
 _CONNECT = "also connect to every server once, and print what came of it"
@@ -44,6 +46,8 @@ def _good_files(files: Sequence[Path]) -> list[tuple[Path, Config]]:
     """Check each file, say what was found, and return those without a fault."""
     good: list[tuple[Path, Config]] = []
     said: set[str] = set()
+    for ignored in ignored_variables(os.environ):
+        print(ignored, file=sys.stderr)
     for file in files:
         try:
             settings = load(Sources(file))

@@ -1,12 +1,21 @@
 """The command lines that settings are read from."""
 
+import re
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from exporter import NAME, __version__
 from exporter.settings.flags import add_flags, given_flags
 from exporter.settings.load import Sources
+
+COMMANDS = ("serve", "check-config", "healthcheck", "demo")
+
+# Words where a URL belongs, and the flag that was meant.
+_FLAGS = {"help": "--help", "h": "--help", "?": "--help", "version": "--version", "v": "--version"}
+_FILE = re.compile(r"[\w./~-]+\.(?:ya?ml|json|toml|conf|cfg|ini)", re.IGNORECASE)
+_RESEMBLES = 0.75
 
 _EPILOG = f"""\
 other commands:
@@ -54,8 +63,25 @@ def serve_sources(arguments: Sequence[str]) -> Sources:
         "--version", action="version", version=f"{NAME} {__version__}", help="print the version, and end"
     )
     given = _with_settings(parser, arguments)
-    urls = given["url"]
-    return _sources(given, urls if isinstance(urls, list) else [])
+    urls = given["url"] if isinstance(given["url"], list) else []
+    for word in urls:
+        meant = _instead_of(word)
+        if meant is not None:
+            parser.error(meant)
+    return _sources(given, urls)
+
+
+def _instead_of(word: str) -> str | None:
+    """What to write instead of a word that is no URL; any other is not repeated, as it may be a password."""
+    flag = _FLAGS.get(word.lower())
+    if flag is not None:
+        return f"{word.lower()} is no URL: did you mean {flag}?"
+    if word in COMMANDS:
+        return f"{word} is a command and stands first: {NAME} {word} ..."
+    if _FILE.fullmatch(word):
+        return f"{word} is a file and no URL: did you mean --config.file {word}?"
+    close = get_close_matches(word.lower()[:50], COMMANDS, n=1, cutoff=_RESEMBLES)
+    return f"there is no such command: did you mean {close[0]}?" if close else None
 
 
 def healthcheck_sources(arguments: Sequence[str]) -> Sources:

@@ -35,7 +35,7 @@ class Leaf:
     @property
     def variable(self) -> str:
         """`EXPORTER_WEB__LISTEN_ADDRESS`."""
-        return ENVIRONMENT_PREFIX + "__".join(self.path).upper()
+        return _variable(self.path)
 
 
 def _holds(annotation: Any, kind: type) -> bool:  # noqa: ANN401  an annotation can be anything
@@ -59,12 +59,30 @@ def fields_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
 def leaves(model: type[BaseModel] = Settings, prefix: tuple[str, ...] = ()) -> Iterator[Leaf]:
     """Walk every setting but the targets, which are a list of sections."""
     for name, field in fields_of(model).items():
-        origin = typing.get_origin(field.annotation)
         section = section_of(field)
         if section is None:
-            yield Leaf((*prefix, name), field, origin is tuple, _holds(field.annotation, SecretStr))
-        elif origin in (None, types.UnionType):
+            repeatable = typing.get_origin(field.annotation) is tuple
+            yield Leaf((*prefix, name), field, repeatable, _holds(field.annotation, SecretStr))
+        elif _is_group(field):
             yield from leaves(section, (*prefix, name))
+
+
+def variables(model: type[BaseModel] = Settings, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, bool]]:
+    """Every variable that is read, and whether it holds a section or a list of them, as JSON."""
+    for name, field in fields_of(model).items():
+        section = section_of(field)
+        yield _variable((*prefix, name)), section is not None
+        if section is not None and _is_group(field):
+            yield from variables(section, (*prefix, name))
+
+
+def _is_group(field: FieldInfo) -> bool:
+    """Whether a field that holds a section is one, and no list of them."""
+    return typing.get_origin(field.annotation) in (None, types.UnionType)
+
+
+def _variable(path: tuple[str, ...]) -> str:
+    return ENVIRONMENT_PREFIX + "__".join(path).upper()
 
 
 def add_flags(parser: ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 from exporter.model import ListenAddress, RedisUrl
-from exporter.settings.places import HOST_NAME, split_place
+from exporter.settings.places import HOST_NAME, is_ipv6, split_place
 
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+")
@@ -90,6 +90,8 @@ def _unix_url(rest: str) -> RedisUrl:
     path = unquote(rest)
     if not path.startswith("/"):
         raise ValueError(f"the path of a unix socket starts at the root: {_UNIX}")
+    if not is_path(path):
+        raise ValueError(f"not the path of a unix socket: it holds a NUL byte, or is not UTF-8: {_UNIX}")
     return RedisUrl(path=path, scheme="unix")
 
 
@@ -117,9 +119,14 @@ def _instead_of_no_scheme(text: str) -> str:
     return _NOT_ONE if _SEVERAL.search(text) else f"the scheme, or the // behind it, is missing: {_URLS}"
 
 
+def is_path(text: str) -> bool:
+    """Whether a text can be a path, and be shown: no NUL byte, and no byte that is not UTF-8."""
+    return "\0" not in text and not any("\ud800" <= each <= "\udfff" for each in text)
+
+
 def parse_host_name(value: object) -> str:
     """Read the name that a certificate must carry."""
-    if isinstance(value, str) and (re.fullmatch(HOST_NAME, value) or ":" in value):
+    if isinstance(value, str) and (re.fullmatch(HOST_NAME, value) or is_ipv6(value)):
         return value
     raise ValueError("not a host name: write it as it stands in the server's certificate")
 

@@ -1,5 +1,6 @@
 """Merge flags, environment and file into one validated tree, or report every fault at once."""
 
+import contextlib
 import itertools
 import os
 import re
@@ -11,16 +12,14 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import EnvSettingsSource, SettingsError
 
+from exporter.limits import SETTINGS_FAULTS
 from exporter.model import ConfigError, Fault
 from exporter.settings.file import ConfigFile, FileError, read_file
 from exporter.settings.flags import fields_of, section_of
 from exporter.settings.tree import ENVIRONMENT_PREFIX, Settings, Web
-
-# Kubernetes gives every pod such variables for a Service that is called "exporter"; they are not ours.
-_SERVICE_LINK = re.compile(r"EXPORTER_(?:SERVICE_(?:HOST|PORT).*|PORT(?:_.*)?)")
-CONFIG_FILE_VARIABLE = f"{ENVIRONMENT_PREFIX}CONFIG__FILE"
+from exporter.settings.variables import CONFIG_FILE_VARIABLE, read_variables
+from exporter.text import as_sentence
 
 _Location = tuple[str | int, ...]
 
@@ -42,7 +41,7 @@ def load(sources: Sources) -> Settings:
 
     """
     file = _file(sources.file)
-    environment, faults = _environment()
+    environment = read_variables(os.environ)
     tree = _merged(_merged(file.tree if file else {}, environment), sources.flags)
     configured = tree.get("targets") or []
     if isinstance(configured, list):
@@ -51,13 +50,14 @@ def load(sources: Sources) -> Settings:
         settings = Settings(**{key: value for key, value in tree.items() if value is not None})
     except ValidationError as error:
         names = _Names(sources, file, environment, len(configured) if isinstance(configured, list) else 0)
-        faults += [
+        found = error.errors(include_url=False, include_input=False)
+        faults = [
             Fault(names.where(_nameable(details, tree), details["loc"]), _message(details, tree))
-            for details in error.errors(include_url=False, include_input=False)
+            for details in found[:SETTINGS_FAULTS]
         ]
+        if len(found) > SETTINGS_FAULTS:
+            faults.append(Fault("settings", f"{len(found) - SETTINGS_FAULTS} faults more"))
         raise ConfigError(faults) from None
-    if faults:
-        raise ConfigError(faults)
     return settings
 
 
@@ -68,11 +68,11 @@ def load_web(sources: Sources) -> Web:
         ConfigError: the flag or variable of an address is faulty.
 
     """
-    try:
+    file, environment = None, dict[str, Any]()
+    with contextlib.suppress(ConfigError):
         file = _file(sources.file)
-    except ConfigError:
-        file = None
-    environment, _ = _environment()
+    with contextlib.suppress(ConfigError):
+        environment = read_variables(os.environ)
     for tree in (file.tree if file else {}, {}):
         merged = _merged(_merged(tree, environment), sources.flags).get("web") or {}
         try:
@@ -90,27 +90,9 @@ def _file(path: Path | None) -> ConfigFile | None:
     try:
         return read_file(chosen)
     except FileError as error:
-        where = f"{chosen}:{error.line}" if error.line else str(chosen)
+        name = as_sentence(str(chosen))
+        where = f"{name}:{error.line}" if error.line else name
         raise ConfigError([Fault(where, str(error))]) from None
-
-
-def _environment() -> tuple[dict[str, Any], list[Fault]]:
-    """Read our variables as a tree, and name those that mean nothing."""
-    known = {name.upper() for name in Settings.model_fields}
-    faults = [
-        Fault(name, "means nothing to the exporter: see docs/configuration.md for the variables it reads")
-        for name in sorted(os.environ)
-        if name.startswith(ENVIRONMENT_PREFIX)
-        and name != CONFIG_FILE_VARIABLE
-        and not _SERVICE_LINK.fullmatch(name)
-        and name.removeprefix(ENVIRONMENT_PREFIX).partition("__")[0] not in known
-    ]
-    try:
-        return EnvSettingsSource(Settings)(), faults
-    except SettingsError as error:  # its text names the field: 'error parsing value for field "targets" ...'
-        field = re.search(r'field "(\w+)"', str(error))
-        name = ENVIRONMENT_PREFIX + (field[1].upper() if field else "*")
-        return {}, [*faults, Fault(name, "not JSON: write it as JSON, or in the file")]
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,7 +127,7 @@ class _Names:
             return variable if keys == location else f"{variable}: {path}"
         if self.file is None:
             return path
-        return f"{self.file.path}:{self.file.line_of(found)}: {path}".removesuffix(": ")
+        return f"{as_sentence(str(self.file.path))}:{self.file.line_of(found)}: {path}".removesuffix(": ")
 
 
 def _has(tree: Any, keys: _Location) -> bool:  # noqa: ANN401  a tree of plain values

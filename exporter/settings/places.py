@@ -30,7 +30,7 @@ def split_place(text: str, *, scheme: str = "", default_port: int) -> tuple[str,
         host, _, port = text.partition(":")
     if host and not _HOST.fullmatch(host):
         raise ValueError(_NOT_A_HOST)
-    if bracket and not _is_ipv6(host[1:-1]):
+    if bracket and not is_ipv6(host[1:-1]):
         raise ValueError(
             f"not an IPv6 address: write one in the brackets, as in {scheme}[::1]:{default_port}"
         )
@@ -44,13 +44,14 @@ def _refuse_without_brackets(text: str, scheme: str, default_port: int) -> None:
     before, _, last = text.rpartition(":")
     if "%" in text and ":" in before:  # behind it can be anything
         raise ValueError(f"put the address in brackets: {scheme}[::1]:{default_port}")
-    if _PORT.fullmatch(last) and _is_ipv6(before):
+    if _PORT.fullmatch(last) and is_ipv6(before):
         raise ValueError(f"put the address in brackets: {scheme}[{before}]:{last}")
-    if _is_ipv6(text):
+    if is_ipv6(text):
         raise ValueError(f"put the address in brackets: {scheme}[{text}]:{default_port}")
 
 
-def _is_ipv6(text: str) -> bool:
+def is_ipv6(text: str) -> bool:
+    """Whether it is an IPv6 address, without brackets."""
     try:
         ipaddress.IPv6Address(text)
     except ValueError:

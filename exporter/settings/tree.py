@@ -1,5 +1,6 @@
 """The settings tree: names, kinds, defaults, ranges and meanings. Data, no behaviour."""
 
+import contextlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +32,8 @@ from exporter.settings.kinds import (
     PagePath,
     Url,
     format_duration,
+    is_path,
+    parse_duration,
     parse_shard_index,
 )
 from exporter.text import trim_secret
@@ -38,6 +41,7 @@ from exporter.text import trim_secret
 ENVIRONMENT_PREFIX = "EXPORTER_"
 LABEL_NAME_PATTERN = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
 MAX_NAME_LENGTH = 200
+_TIMEOUT_SHARE = 0.9  # of an interval that is too short for the timeout's default
 _DAY = 86400
 
 # Label names that our metrics or Prometheus itself put on a series (tests compare with the catalogue).
@@ -102,8 +106,8 @@ def _printable(text: str) -> str:
 
 
 def _a_path(path: Path) -> Path:
-    if "\0" in str(path):
-        raise ValueError("not a path: it holds a NUL byte")
+    if not is_path(str(path)):
+        raise ValueError("not a path: it holds a NUL byte, or is not UTF-8")
     return path
 
 
@@ -152,7 +156,8 @@ class Poll(Section):
     )
     timeout: Timeout = Field(
         default="2s",  # type: ignore[assignment]
-        description="Deadline of one poll: every reply together. Below poll.interval.",
+        description="Deadline of one poll: every reply together. Below poll.interval; the default is at "
+        "most nine tenths of it.",
     )
     connect_timeout: Timeout = Field(
         default="10s",  # type: ignore[assignment]
@@ -164,6 +169,18 @@ class Poll(Section):
         description="How long a server may owe a reply without sending a byte before its connection is given "
         "up. At least 1s. A server that was near its limit is waited for without end.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_below_interval(cls, given: object) -> object:
+        """Let the timeout's default follow an interval that is given alone, and is short."""
+        if not isinstance(given, dict) or "timeout" in given:
+            return given
+        with contextlib.suppress(ValueError):  # the interval is a fault of its own
+            most = _TIMEOUT_SHARE * parse_duration(given.get("interval"))
+            if 0 < most < parse_duration(cls.model_fields["timeout"].default):
+                return {**given, "timeout": format_duration(most)}
+        return given
 
     @model_validator(mode="after")
     def _timeout_below_interval(self) -> Self:

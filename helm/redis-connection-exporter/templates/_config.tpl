@@ -63,6 +63,9 @@ One target, or `auth`, as the exporter reads it: each reference has become the p
 {{- $targets = append $targets (include "redis-connection-exporter.resolved" (dict "of" $target "where" $where) | fromYaml) }}
 {{- end }}
 {{- $_ := set $config "targets" $targets }}
+{{- if eq $config.poll.timeout "2s" }}{{/* The default follows a shorter interval where it is not written. */}}
+{{- $_ := unset $config.poll "timeout" }}
+{{- end }}
 {{- toYaml $config }}
 {{- end }}
 
