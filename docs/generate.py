@@ -80,6 +80,10 @@ A variable that begins with `EXPORTER_` and is no setting is ignored, with a war
 which one it resembles. Those that Kubernetes makes for a Service called `exporter` or `exporter-...` are
 ignored without one.
 
+The file is a regular file of at most 10 MiB (`limits.md` has the other bounds). If it does not answer within
+10 seconds, because the disk or the mount under it is gone, the start ends with exit code 2, and a reload
+leaves the old settings in force.
+
 Durations are written as in Prometheus: `500ms`, `5s`, `1m30s`. A list in a variable is written with commas.
 SIGHUP or `POST /-/reload` reads everything again; a faulty file leaves the old settings in force, and
 connections of unchanged targets stay open. Only `web.listen_address` needs a restart.

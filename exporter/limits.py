@@ -70,7 +70,13 @@ ADDRESSES_AT_ONCE = _bound(
 
 _SETTINGS = "Settings"
 _REFUSED = "the settings are refused"
-SETTINGS_LEVELS = _bound(_SETTINGS, 32, "levels", "groups in groups, in JSON", _REFUSED)
+SETTINGS_FILE_BYTES = _bound(_SETTINGS, 10 * MIB, "bytes", "the YAML file", _REFUSED)
+SETTINGS_FILE_SECONDS = _bound(_SETTINGS, 10, "seconds", "reading it from its disk", _REFUSED)
+SETTINGS_LEVELS = _bound(_SETTINGS, 32, "levels", "groups in groups, in the file or in JSON", _REFUSED)
+SETTINGS_VALUES = _bound(
+    _SETTINGS, 250_000, "keys and values", "the file, each alias counted as what it stands for", _REFUSED
+)
+SETTINGS_VALUE_CHARACTERS = _bound(_SETTINGS, 64 * KIB, "characters", "a value or key of the file", _REFUSED)
 SETTINGS_FAULTS = _bound(_SETTINGS, 100, "faults", "faults that are named", "the others are counted")
 
 _FILES = "Files"

@@ -131,7 +131,7 @@ def _compilable(pattern: object) -> object:
         return pattern
     try:
         re.compile(pattern)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(
             f"not a regular expression ({error}): write one such as '^Sidekiq.*', in single quotes"
         ) from None
