@@ -104,6 +104,7 @@ class Exporter:
         self._pages = Pages(self._board, self._own)
         self._reloading = asyncio.Lock()
         self._reloads = 0
+        self._stopping = False
         self._refused: ConfigError | None = None
         self._fleet: Fleet
 
@@ -157,6 +158,8 @@ class Exporter:
             for fault in error.faults:
                 logger.error("configuration refused", extra={"fields": {"fault": fault}})  # noqa: TRY400
             return error
+        if self._stopping:  # a request that asked for it is answered, and no poller begins any more
+            return None
         if config.listen != self._config.listen:
             logger.warning("web.listen_address changes at the next start only")
         self._config = config
@@ -191,6 +194,7 @@ class Exporter:
         while True:
             received = await signals.get()
             if received is not signal.SIGHUP:
+                self._stopping = True
                 raise _Shutdown(received.name)
             tasks.create_task(self._reload_for_a_signal(), name="reload")  # SIGTERM need not wait for it
 

@@ -25,10 +25,10 @@ def _serve(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        loading = Loading(arguments)
-        from exporter import app  # while the child reads the settings
+        with Loading(arguments) as loading:
+            from exporter import app  # while the child reads the settings
 
-        config = loading.finish()
+            config = loading.finish()
         if isinstance(config, int):
             return config
         app.run(config, lambda: _load_again(arguments))
@@ -43,11 +43,12 @@ def _serve(arguments: Sequence[str]) -> int:
 def _load_again(arguments: Sequence[str]) -> Config:
     """Read the settings for a reload; what keeps them from being read is a fault like any other."""
     try:
-        config = Loading(arguments).finish()
+        with Loading(arguments) as loading:
+            config = loading.finish()
     except OSError as error:
         raise ConfigError([Fault("settings", f"cannot be read: {error.strerror}")]) from error
     if isinstance(config, int):
-        raise ConfigError([Fault("settings", f"the process that reads them ended with {config}")])
+        raise ConfigError([Fault("settings", "the process that reads them ended without them")])
     return config
 
 

@@ -72,6 +72,7 @@ _SETTINGS = "Settings"
 _REFUSED = "the settings are refused"
 SETTINGS_FILE_BYTES = _bound(_SETTINGS, 10 * MIB, "bytes", "the YAML file", _REFUSED)
 SETTINGS_FILE_SECONDS = _bound(_SETTINGS, 10, "seconds", "reading it from its disk", _REFUSED)
+SETTINGS_SECONDS = _bound(_SETTINGS, 30, "seconds", "reading the settings, all in all", _REFUSED)
 SETTINGS_LEVELS = _bound(_SETTINGS, 32, "levels", "groups in groups, in the file or in JSON", _REFUSED)
 SETTINGS_VALUES = _bound(
     _SETTINGS, 250_000, "keys and values", "the file, each alias counted as what it stands for", _REFUSED
@@ -86,5 +87,8 @@ CERTIFICATE_BYTES = _bound(_FILES, 4 * MIB, "bytes", "a file of certificates or 
 _HTTP = "HTTP"
 HTTP_CONNECTIONS = _bound(_HTTP, 512, "connections", "all clients together", "requests are answered by 503")
 HTTP_REQUEST_SECONDS = _bound(_HTTP, 10, "seconds", "a request, until it is whole", "the connection is cut")
+HTTP_RELOAD_SECONDS = _bound(
+    _HTTP, 8, "seconds", "a reload, until it is done", "the answer is 202, and says where the outcome will be"
+)
 HTTP_QUERY_BYTES = _bound(_HTTP, 4 * KIB, "bytes", "a query string", "the rest is not read")
 HTTP_ACCEPT_CHARACTERS = _bound(_HTTP, 4 * KIB, "characters", "an Accept header", "the rest is not read")

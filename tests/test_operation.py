@@ -26,6 +26,7 @@ from tests.daemon import (
     running_exporter,
     target,
 )
+from tests.leases import not_answering
 from tests.waiting import eventually
 
 Talk = Callable[..., redis.Redis]
@@ -66,6 +67,20 @@ def test_a_request_under_way_is_answered_before_the_end(start_server: StartServe
             assert answer.result(5).status == 200
             assert daemon.process.wait(5) == 0
             assert mark.recv(10) == b""
+
+
+def test_a_reload_that_is_read_while_it_ends_starts_nothing(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    with running_exporter(tmp_path, quick(target("one", _url(start_server())))) as daemon:
+        daemon.wait_for({"one": "ok"})
+        daemon.configure(quick(target("two", _url(start_server()))))
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(daemon.ask, "/-/reload", "POST")
+            eventually(lambda: len(children(daemon.process.pid)) == 1)
+            daemon.process.terminate()
+            assert answer.result(5).status == 200
+            assert daemon.process.wait(5) == 0
 
 
 def test_on_sigterm_it_leaves_no_connection_on_the_server(
@@ -148,16 +163,14 @@ def test_a_file_that_never_answers_holds_up_neither_polls_nor_sigterm(
 ) -> None:
     with running_exporter(tmp_path, quick(target("one", _url(start_server())))) as daemon:
         daemon.wait_for({"one": "ok"})
-        daemon.config.unlink()
-        os.mkfifo(daemon.config)  # whoever opens it to read waits for a writer
-        daemon.hang_up()
-        polls = daemon.scrape().get("redis_connection_exporter_polls_total", "one") or 0
-        eventually(
-            lambda: (daemon.scrape().get("redis_connection_exporter_polls_total", "one") or 0) > polls + 1
-        )
-        assert daemon.stop(within=5) == 0
-        with daemon.config.open("w"):
-            pass  # lets the child that reads it go
+        with not_answering(daemon.config):
+            daemon.hang_up()
+            eventually(lambda: children(daemon.process.pid))
+            polls = daemon.scrape().get("redis_connection_exporter_polls_total", "one") or 0
+            eventually(
+                lambda: (daemon.scrape().get("redis_connection_exporter_polls_total", "one") or 0) > polls + 1
+            )
+            assert daemon.stop(within=5) == 0
 
 
 def test_many_reloads_at_once_are_few_readings(start_server: StartServer, tmp_path: Path) -> None:
@@ -165,7 +178,7 @@ def test_many_reloads_at_once_are_few_readings(start_server: StartServer, tmp_pa
         daemon.wait_for({"one": "ok"})
         with ThreadPoolExecutor(30) as pool:
             answers = list(pool.map(lambda _: daemon.ask("/-/reload", "POST"), range(30)))
-        assert {answer.status for answer in answers} == {200}
+        assert {answer.status for answer in answers} <= {200, 202}  # 202: on a machine that is busy
         assert 1 <= daemon.output().count("configuration loaded") <= 10
 
 

@@ -1,5 +1,6 @@
 """What each path answers. Reads the board and ready pages only: no request waits for a Redis server."""
 
+import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -9,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from exporter.board import Board
-from exporter.limits import HTTP_QUERY_BYTES
+from exporter.limits import HTTP_QUERY_BYTES, HTTP_RELOAD_SECONDS
 from exporter.metrics.exposition import Page, Pages
 from exporter.metrics.negotiation import accepts_gzip, negotiate_format
 from exporter.model import Config, ConfigError
@@ -21,6 +22,11 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _TEXT = "text/plain; charset=utf-8"
 _RELOAD = "/-/reload"
+_SLOW_RELOAD = b"""\
+The settings are still being read; until they are, the old ones stay in force. The outcome will be a log line,
+"configuration loaded" or "configuration refused" with each fault, and it will be in the metric
+redis_connection_exporter_config_last_reload_successful on the metrics page.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,7 @@ class Site:
         self._config = config
         self._reload = reload
         self._expire = expire
+        self._slow_reloads: set[asyncio.Future[ConfigError | None]] = set()
         self._routes: dict[str, Handler] = {
             "/": self._status,
             "/probe": self._probe,
@@ -154,11 +161,23 @@ class Site:
         return Answer(b"Some targets were not tried yet.\n", 503)
 
     async def _reloaded(self, _: Request) -> Answer:
+        reload = asyncio.ensure_future(self._refusal())
+        self._slow_reloads.add(reload)  # nobody else may hold it
+        reload.add_done_callback(self._slow_reloads.discard)
+        await asyncio.wait({reload}, timeout=HTTP_RELOAD_SECONDS)
+        if not reload.done():
+            return Answer(_SLOW_RELOAD, 202)
+        refusal = reload.result()
+        if refusal is not None:
+            return Answer(f"The old configuration stays:\n{refusal}\n".encode(), 500)
+        return Answer(b"Reloaded.\n")
+
+    async def _refusal(self) -> ConfigError | None:
         try:
             await self._reload()
         except ConfigError as error:
-            return Answer(f"The old configuration stays:\n{error}\n".encode(), 500)
-        return Answer(b"Reloaded.\n")
+            return error
+        return None
 
 
 async def _exposition(page: Page, content_type: str, request: Request) -> Answer:
