@@ -14,8 +14,9 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.analyse.groups import AppNames, Tally
+from exporter.analyse.groups import Tally
 from exporter.analyse.history import History
+from exporter.analyse.names import AppNames
 from exporter.analyse.slots import count_slots
 from exporter.board import Board
 from exporter.metrics.catalogue import CATALOGUE

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.analyse.groups import AppNames, Tally
+from exporter.analyse.groups import Tally
+from exporter.analyse.names import AppNames
 from exporter.analyse.states import state_of
 from exporter.model import AppRules, ClientGroups, ClientState
 from exporter.parse.clients import read_rows, split_blocks

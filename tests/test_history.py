@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from exporter.analyse.bounds import Bounds, fold
 from exporter.analyse.churn import Churn
-from exporter.analyse.groups import AppNames, Tally
+from exporter.analyse.groups import Tally
 from exporter.analyse.history import History
 from exporter.analyse.leaks import Leaks
+from exporter.analyse.names import AppNames
 from exporter.analyse.pulse import NO_PULSE, WINDOW_SECONDS, Pulse
 from exporter.analyse.states import is_quiet
 from exporter.analyse.trends import PEAK_WINDOW_SECONDS, Trend, Trends, count_moved, slope

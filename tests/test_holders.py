@@ -1,6 +1,7 @@
 """The cell of the status page that says who holds a server's connections."""
 
-from exporter.analyse.groups import AppNames, Tally
+from exporter.analyse.groups import Tally
+from exporter.analyse.names import AppNames
 from exporter.model import AppRules, AppTrend, ListCost, Reading, ServerInfo, Slots, Survey
 from exporter.parse.clients import read_rows
 from exporter.web.pages.holders import render_holders

@@ -8,17 +8,14 @@ from functools import lru_cache, partial
 from operator import mul
 from typing import TypeVar
 
-from exporter.analyse.apps import clean_label, host_of, name_app, name_app_by_host
+from exporter.analyse.names import AppNames, Cell
 from exporter.analyse.states import BLOCKED, HELD, IDLE, ORDER, judge
 from exporter.limits import WORDS_REMEMBERED
-from exporter.model import AppClients, AppRules, ClientGroups
-from exporter.parse.clients import Memory, Row, read_identity, read_memory, read_seconds, read_work
+from exporter.model import AppClients, ClientGroups
+from exporter.parse.clients import Memory, Row, read_memory, read_seconds, read_work
 
 IDLE_BUCKETS_SECONDS = (1, 5, 15, 60, 300, 900, 3600, 21600, 86400)
 AGE_BUCKETS_SECONDS = (1, 10, 60, 300, 900, 3600, 21600, 86400, 604800)
-
-_MAX_REMEMBERED = 20_000
-_MAX_REMEMBERED_BYTES = 1000
 
 _HANDSHAKE_SECONDS = 1  # AUTH and CLIENT SETNAME, and whole seconds rounded down
 _NEVER_USED = "NULL"  # the last command of a client that never ran one
@@ -37,60 +34,6 @@ class _Remembered(dict[_Key, _Value]):
     def __missing__(self, key: _Key) -> _Value:
         found = self[key] = self._find(key)
         return found
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Cell:
-    """What a name and an identity mean; of the app, None where only the host can tell it."""
-
-    app: str | None
-    command: str
-    user: str
-    library: tuple[str, str]
-    nameless: bool
-
-
-class _Cells(dict[tuple[bytes, bytes], Cell]):
-    """The cell of each name and identity. Bounded: a name may be as long as a tenant likes."""
-
-    def __init__(self, rules: AppRules) -> None:
-        super().__init__()
-        self._rules = rules
-
-    def __missing__(self, who: tuple[bytes, bytes]) -> Cell:
-        name, identity = who
-        command, user, library, version = read_identity(identity)
-        app = name_app(self._rules, name, user, library)
-        labels = clean_label(library), clean_label(version)
-        cell = Cell(app, clean_label(command), clean_label(user), labels, not name)
-        if len(name) + len(identity) <= _MAX_REMEMBERED_BYTES:
-            if len(self) >= _MAX_REMEMBERED:
-                self.clear()
-            self[who] = cell
-        return cell
-
-
-class _Places(dict[bytes, tuple[str, str]]):
-    """The host of each address without its port, and the app of those whom nothing else names."""
-
-    def __init__(self, rules: AppRules) -> None:
-        super().__init__()
-        self._rules = rules
-
-    def __missing__(self, place: bytes) -> tuple[str, str]:
-        host = host_of(place + b":0")
-        if len(self) >= _MAX_REMEMBERED:
-            self.clear()
-        found = self[place] = host, name_app_by_host(self._rules, host)
-        return found
-
-
-class AppNames:
-    """Remembers over lists what names, identities and hosts mean: most clients share theirs, and stay."""
-
-    def __init__(self, rules: AppRules) -> None:
-        self.cells = _Cells(rules)
-        self.places = _Places(rules)
 
 
 # What clients with the same work do: the position of their state, seconds idle, subscriptions, database.

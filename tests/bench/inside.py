@@ -13,7 +13,8 @@ from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from redis._parsers.helpers import parse_client_list
 
 from exporter.analyse.apps import clean_label, strip_instance
-from exporter.analyse.groups import AppNames, Tally
+from exporter.analyse.groups import Tally
+from exporter.analyse.names import AppNames
 from exporter.board import Board
 from exporter.connection.link import Link
 from exporter.metrics.exposition import Pages

@@ -5,8 +5,9 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from exporter.analyse.groups import AppNames, Tally
+from exporter.analyse.groups import Tally
 from exporter.analyse.history import History
+from exporter.analyse.names import AppNames
 from exporter.connection.errors import LinkError
 from exporter.connection.session import Session
 from exporter.limits import LIST_ROWS
