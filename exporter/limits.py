@@ -64,6 +64,22 @@ WORDS_REMEMBERED = _bound(
     "the oldest goes",
 )
 LABEL_CHARACTERS = _bound(_NAMES, 100, "characters", "a label's value", "it is cut")
+NAMES_REMEMBERED = _bound(
+    _NAMES, 48_000, "names", "clients' names whose app is remembered", "the least used are asked for anew"
+)
+IDENTITIES_REMEMBERED = _bound(
+    _NAMES,
+    6_000,
+    "identities",
+    "commands with user and library, remembered",
+    "the least used are read anew",
+)
+HOSTS_REMEMBERED = _bound(
+    _NAMES, 24_000, "hosts", "clients' hosts, remembered", "the least used are read anew"
+)
+REMEMBERED_BYTES = _bound(
+    _NAMES, 12 * MIB, "bytes", "what is remembered of names, identities and hosts", "as above"
+)
 ADDRESSES_AT_ONCE = _bound(
     _NAMES, 8, "addresses", "a host name, tried side by side", "the others are not tried"
 )

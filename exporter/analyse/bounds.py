@@ -1,11 +1,11 @@
 """Groups without bound to bounded ones: each cut keeps its biggest, and folds the rest into `other`."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 from exporter.analyse.top import OTHER, StickyTop
-from exporter.model import AppClients, ClientGroups
+from exporter.model import AppClients, ClientGroups, ClientState
 
 _OTHER_LIBRARY = (OTHER, "")
 
@@ -66,9 +66,8 @@ def fold(counts: Mapping[Key, int], kept: frozenset[Key], other: Key) -> dict[Ke
 def _fold_apps(apps: Mapping[str, AppClients], kept: frozenset[str]) -> dict[str, AppClients]:
     nobody = _nobody_beside(apps.values())
     bounded = {name: apps.get(name, nobody) for name in sorted(kept)}
-    for name, app in apps.items():
-        if name not in kept:
-            bounded[OTHER] = _together(bounded.get(OTHER, nobody), app)
+    if rest := [app for name, app in apps.items() if name not in kept]:
+        bounded[OTHER] = _together(rest)
     return bounded
 
 
@@ -83,19 +82,20 @@ def _nobody_beside(apps: Collection[AppClients]) -> AppClients:
     )
 
 
-def _together(one: AppClients, another: AppClients) -> AppClients:
-    states = {
-        state: one.states.get(state, 0) + another.states.get(state, 0)
-        for state in (*one.states, *another.states)
-    }
+def _together(apps: Sequence[AppClients]) -> AppClients:
+    states: dict[ClientState, int] = {}
+    for app in apps:
+        for state, count in app.states.items():
+            states[state] = states.get(state, 0) + count
     return AppClients(
         states,
-        _sum(one.memory_bytes, another.memory_bytes),
-        max(one.oldest_idle_seconds, another.oldest_idle_seconds),
-        _sum(one.subscriptions, another.subscriptions),
-        _sum(one.output_buffer_bytes, another.output_buffer_bytes),
+        _sum(app.memory_bytes for app in apps),
+        max(app.oldest_idle_seconds for app in apps),
+        _sum(app.subscriptions for app in apps),
+        _sum(app.output_buffer_bytes for app in apps),
     )
 
 
-def _sum(one: int | None, another: int | None) -> int | None:
-    return None if one is None else one + (another or 0)
+def _sum(numbers: Iterable[int | None]) -> int | None:
+    told = [number for number in numbers if number is not None]
+    return sum(told) if told else None

@@ -89,7 +89,7 @@ class Tally:
         self._works: Counter[bytes] = Counter()
         self._age: Counter[bytes] = Counter()
         self._blocked: Counter[str] = Counter()
-        self._longest = self._unreadable = self.total = 0
+        self._longest = self._unreadable = self._nameless = self.total = 0
         self._members: dict[bytes, str] = {}
         self._commands: dict[bytes, bytes] = {}
         self._doing_by_id: dict[bytes, Doing] = {}
@@ -111,13 +111,17 @@ class Tally:
         if not all(ids):  # a fork may not tell them; an address is as good, until it is used again
             ids = tuple(told or address for told, address in zip(ids, addresses, strict=True))
         places = [address.rpartition(b":")[0] for address in addresses]
-        cells = list(map(self._names.cells.__getitem__, zip(names, identities, strict=True)))
+        cells = list(map(self._names.cells.__getitem__, identities))
         self._cells.update(cells)
         self._places.update(places)
         self._works.update(works)
         self._age.update(ages)
         by_host = self._names.places
-        owners = [cell.app or by_host[place][1] for cell, place in zip(cells, places, strict=True)]
+        owners = [
+            cell.app_before_name or app or cell.app_after_name or by_host[place][1]
+            for cell, app, place in zip(cells, map(self._names.apps.__getitem__, names), places, strict=True)
+        ]
+        self._nameless += names.count(b"")
         apps = list(map(self._apps.__getitem__, owners))
         doing = list(map(self._doing.__getitem__, works))
         self._members.update(zip(ids, owners, strict=True))
@@ -176,12 +180,10 @@ class Tally:
         commands: Counter[str] = Counter()
         users: Counter[str] = Counter()
         libraries: Counter[tuple[str, str]] = Counter()
-        nameless = 0
         for cell, count in self._cells.items():
             commands[cell.command] += count
             users[cell.user] += count
             libraries[cell.library] += count
-            nameless += count if cell.nameless else 0
         hosts: Counter[str] = Counter()
         for place, count in self._places.items():
             hosts[self._names.places[place][0]] += count
@@ -202,7 +204,7 @@ class Tally:
         return ClientGroups(
             total=self.total,
             unreadable=self._unreadable,
-            nameless=nameless,
+            nameless=self._nameless,
             apps={
                 name: _freeze(
                     app, memory=tells_memory, subscriptions=tells_subscriptions, output=tells_output

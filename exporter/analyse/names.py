@@ -1,64 +1,145 @@
-"""What names, identities and hosts of CLIENT LIST mean, remembered over lists."""
+"""What names, identities and hosts of CLIENT LIST mean, remembered over lists for all servers together."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+from weakref import WeakValueDictionary
 
 from exporter.analyse.apps import clean_label, host_of, name_app, name_app_by_host
+from exporter.limits import (
+    HOSTS_REMEMBERED,
+    IDENTITIES_REMEMBERED,
+    NAMES_REMEMBERED,
+    REMEMBERED_BYTES,
+    TEXT_BYTES,
+)
 from exporter.model import AppRules
 from exporter.parse.clients import read_identity
 
-_MAX_REMEMBERED = 20_000
-_MAX_REMEMBERED_BYTES = 1000
+_PARTS = 3
+_KINDS = 3  # names, identities, hosts: each has a third of the bytes
+
+_Value = TypeVar("_Value")
+
+
+class Remembered(dict[bytes, _Value]):
+    """Asks a function for what a key means, and remembers the answers for keys that come again.
+
+    Which keys come is up to others, so it has three parts of bounded size. Keys that came once wait in one,
+    and those that never come again go no further. A key that comes again moves into the dict itself, where
+    looking it up costs no call of Python. When that is full it becomes the part before, from which a key
+    moves back when it is asked for, and what was before is forgotten.
+    """
+
+    def __init__(self, find: Callable[[bytes], _Value], most: int, most_bytes: int) -> None:
+        """Hold at most so many keys, and so many bytes of them, in all parts together."""
+        super().__init__()
+        self._find = find
+        self._most, self._most_bytes = most // _PARTS, most_bytes // _PARTS
+        self._before: dict[bytes, _Value] = {}
+        self._once: dict[bytes, _Value] = {}
+        self._bytes = self._bytes_once = self._turned_away = 0
+
+    @property
+    def size(self) -> int:
+        """How many keys are remembered."""
+        return len(self) + len(self._before) + len(self._once)
+
+    def __missing__(self, key: bytes) -> _Value:
+        if key in self._before:
+            return self._keep(key, self._before.pop(key))
+        if key in self._once:
+            self._bytes_once -= len(key)
+            return self._keep(key, self._once.pop(key))
+        found = self._find(key)
+        if len(key) <= TEXT_BYTES:
+            self._wait(key, found)
+        return found
+
+    def _keep(self, key: bytes, found: _Value) -> _Value:
+        if len(self) >= self._most or self._bytes + len(key) > self._most_bytes:
+            self._before = dict(self)
+            self.clear()
+            self._bytes = 0
+        self[key] = found
+        self._bytes += len(key)
+        return found
+
+    def _wait(self, key: bytes, found: _Value) -> None:
+        """Let a key wait until it comes again; where no place is left, those who have one have a while."""
+        if len(self._once) < self._most and self._bytes_once + len(key) <= self._most_bytes:
+            self._once[key] = found
+            self._bytes_once += len(key)
+            return
+        self._turned_away += 1
+        if self._turned_away >= self._most:
+            self._once = {}
+            self._bytes_once = self._turned_away = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cell:
-    """What a name and an identity mean; of the app, None where only the host can tell it."""
+    """What an identity means: its labels, and the app by the sources before and after the name, or empty."""
 
-    app: str | None
     command: str
     user: str
     library: tuple[str, str]
-    nameless: bool
-
-
-class _Cells(dict[tuple[bytes, bytes], Cell]):
-    """The cell of each name and identity. Bounded: a name may be as long as a tenant likes."""
-
-    def __init__(self, rules: AppRules) -> None:
-        super().__init__()
-        self._rules = rules
-
-    def __missing__(self, who: tuple[bytes, bytes]) -> Cell:
-        name, identity = who
-        command, user, library, version = read_identity(identity)
-        app = name_app(self._rules, name, user, library)
-        labels = clean_label(library), clean_label(version)
-        cell = Cell(app, clean_label(command), clean_label(user), labels, not name)
-        if len(name) + len(identity) <= _MAX_REMEMBERED_BYTES:
-            if len(self) >= _MAX_REMEMBERED:
-                self.clear()
-            self[who] = cell
-        return cell
-
-
-class _Places(dict[bytes, tuple[str, str]]):
-    """The host of each address without its port, and the app of those whom nothing else names."""
-
-    def __init__(self, rules: AppRules) -> None:
-        super().__init__()
-        self._rules = rules
-
-    def __missing__(self, place: bytes) -> tuple[str, str]:
-        host = host_of(place + b":0")
-        if len(self) >= _MAX_REMEMBERED:
-            self.clear()
-        found = self[place] = host, name_app_by_host(self._rules, host)
-        return found
+    app_before_name: str
+    app_after_name: str
 
 
 class AppNames:
-    """Remembers over lists what names, identities and hosts mean: most clients share theirs, and stay."""
+    """What names, identities and places (addresses without their port) mean by some rules.
+
+    `apps` has the app of each name, empty where the name tells none; `places` the host of each, and the app
+    of those whom nothing else names.
+    """
 
     def __init__(self, rules: AppRules) -> None:
-        self.cells = _Cells(rules)
-        self.places = _Places(rules)
+        asked = rules.sources[: rules.sources.index("host")] if "host" in rules.sources else rules.sources
+        at = asked.index("name") if "name" in asked else len(asked)
+        by_name = replace(rules, sources=asked[at : at + 1])
+        before, after = replace(rules, sources=asked[:at]), replace(rules, sources=asked[at + 1 :])
+
+        def app_of(name: bytes) -> str:
+            return name_app(by_name, name, b"", b"") or ""
+
+        def cell_of(identity: bytes) -> Cell:
+            command, user, library, version = read_identity(identity)
+            return Cell(
+                clean_label(command),
+                clean_label(user),
+                (clean_label(library), clean_label(version)),
+                name_app(before, b"", user, library) or "",
+                name_app(after, b"", user, library) or "",
+            )
+
+        def place_of(place: bytes) -> tuple[str, str]:
+            host = host_of(place + b":0")
+            return host, name_app_by_host(rules, host)
+
+        most_bytes = REMEMBERED_BYTES // _KINDS
+        self.apps = Remembered(app_of, NAMES_REMEMBERED, most_bytes)
+        self.cells = Remembered(cell_of, IDENTITIES_REMEMBERED, most_bytes)
+        self.places = Remembered(place_of, HOSTS_REMEMBERED, most_bytes)
+
+    @property
+    def size(self) -> int:
+        """How many names, identities and hosts are remembered."""
+        return self.apps.size + self.cells.size + self.places.size
+
+
+_SHARED: WeakValueDictionary[AppRules, AppNames] = WeakValueDictionary()
+
+
+def names_by(rules: AppRules) -> AppNames:
+    """The names of all servers that follow these rules; they are forgotten with the last of those servers."""
+    names = _SHARED.get(rules)
+    if names is None:
+        names = _SHARED[rules] = AppNames(rules)
+    return names
+
+
+def names_remembered() -> int:
+    """How many names, identities and hosts the process remembers."""
+    return sum(names.size for names in _SHARED.values())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from exporter.analyse.groups import Tally
 from exporter.analyse.history import History
-from exporter.analyse.names import AppNames
+from exporter.analyse.names import names_by
 from exporter.connection.errors import LinkError
 from exporter.connection.session import Session
 from exporter.limits import LIST_ROWS
@@ -52,7 +52,7 @@ class Lister:
 
     def __init__(self, plan: ClientPlan) -> None:
         self._plan = plan
-        self._names = AppNames(plan.rules)
+        self._names = names_by(plan.rules)
         self._history = History(plan.stale_after, plan.top)
         self._newest: Survey | None = None
         self._expires = 0.0

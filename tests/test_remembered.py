@@ -1,0 +1,177 @@
+"""What is remembered of names that others choose: one bounded memory for all servers, and hot names stay."""
+
+import gc
+import random
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import FunctionType, ModuleType
+
+from exporter.analyse.groups import Tally
+from exporter.analyse.history import History
+from exporter.analyse.names import AppNames, Remembered, names_by, names_remembered
+from exporter.limits import (
+    HOSTS_REMEMBERED,
+    IDENTITIES_REMEMBERED,
+    NAMES_REMEMBERED,
+    REMEMBERED_BYTES,
+    TEXT_BYTES,
+)
+from exporter.model import AppRules, ClientPlan, ServerInfo
+from exporter.parse.clients import read_rows
+from exporter.poll.listing.lister import Lister
+
+HOT = [b"app-%d" % number for number in range(20)]
+_ROW = (
+    b"id=%d addr=%b:5 fd=8 name=%b age=900 idle=%d flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 watch=0 "
+    b"omem=0 tot-mem=9 events=r cmd=%b user=%b lib-name=%b lib-ver=%b tot-cmds=%d\n"
+)
+
+
+@dataclass
+class Asked:
+    """A memory whose function notes what it was asked for."""
+
+    most: int = 300
+    most_bytes: int = 30_000
+    times: dict[bytes, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.memory = Remembered(self.find, self.most, self.most_bytes)
+
+    def find(self, key: bytes) -> bytes:
+        self.times[key] = self.times.get(key, 0) + 1
+        return key.upper()
+
+
+def never_again(seed: int = 1) -> Iterator[bytes]:
+    chances = random.Random(seed)
+    while True:
+        yield b"pod-%016x" % chances.getrandbits(64)
+
+
+def test_a_name_that_repeats_is_read_once_whatever_never_repeats_meanwhile() -> None:
+    asked, unique = Asked(), never_again()
+    for _ in range(1000):
+        for name in HOT:
+            assert asked.memory[name] == name.upper()
+        for _ in range(100):
+            asked.memory[next(unique)]
+        assert asked.memory.size <= asked.most
+    assert {asked.times[name] for name in HOT} == {1}
+
+
+def test_it_stays_hot_beside_names_that_repeat_for_a_while_and_then_no_more() -> None:
+    asked, unique = Asked(), never_again()
+    for _ in range(1000):
+        passing = [next(unique) for _ in range(10)]
+        for name in 3 * [*HOT, *passing]:
+            asked.memory[name]
+        assert asked.memory.size <= asked.most
+    assert {asked.times[name] for name in HOT} == {1}
+    assert max(asked.times.values()) == 1
+
+
+def test_names_that_stay_are_all_known_as_far_as_there_is_room_and_most_of_them_beyond() -> None:
+    for count, anew in ((95, 0), (150, 50)):
+        asked, names = Asked(), [b"name-%d" % number for number in range(count)]
+        for _ in range(20):
+            asked.times = {}
+            for name in names:
+                asked.memory[name]
+        assert len(asked.times) <= anew
+
+
+def test_long_names_are_bounded_by_their_bytes_and_the_longest_are_not_remembered() -> None:
+    asked = Asked(most=300, most_bytes=9_000)
+    for number in range(1000):
+        name = b"%0100d" % number
+        for _ in range(3):
+            asked.memory[name]
+    assert asked.memory.size <= 90
+    endless = b"n" * (TEXT_BYTES + 1)
+    for _ in range(3):
+        assert asked.memory[endless] == endless.upper()
+    assert asked.times[endless] == 3
+
+
+def test_servers_with_the_same_rules_share_what_is_remembered_and_the_last_takes_it_along() -> None:
+    rules = AppRules(sources=("name", "host"))
+    one, other = Lister(ClientPlan(rules=rules)), Lister(ClientPlan(rules=AppRules(sources=("name", "host"))))
+    before = names_remembered()
+    for name in HOT:
+        names_by(rules).apps[name]
+    assert names_remembered() == before + len(HOT)
+    names_by(AppRules(sources=("host",))).apps[HOT[0]]  # nobody keeps these
+    del one
+    gc.collect()
+    assert names_remembered() == before + len(HOT)
+    del other
+    gc.collect()
+    assert names_remembered() == before
+
+
+def _row(number: int, name: bytes, word: bytes = b"x") -> bytes:
+    return _ROW % (number, word, name, 400, word, word, word, word, number)
+
+
+class Hostile:
+    """Servers whose clients come anew for each list, with names, users, libraries, hosts and commands too."""
+
+    def __init__(self, servers: int, clients: int) -> None:
+        self.names = AppNames(AppRules())
+        self.histories = [History(300.0, 5) for _ in range(servers)]
+        self._clients = clients
+        self._unique = never_again()
+        self._id = 0
+
+    def list_all(self, now: float) -> None:
+        for history in self.histories:
+            rows = []
+            for _ in range(self._clients):
+                self._id += 1
+                word = next(self._unique)
+                rows.append(_row(self._id, word.translate(_LETTERS), word))
+            tally = Tally(self.names, 300.0)
+            tally.add(*read_rows(b"".join(rows)))
+            info = ServerInfo(
+                {b"uptime_in_seconds": b"9", b"total_connections_received": b"%d" % self._id}, {}
+            )
+            groups, members = tally.groups(), tally.members()
+            bounded, _ = history.bounds.bound(groups, now)
+            history.compare(members, info, 0)
+            history.judge(bounded, members, now)
+            assert len(bounded.apps) <= 6
+            assert len(history.churn.opened) <= 6
+
+
+MOST = NAMES_REMEMBERED + IDENTITIES_REMEMBERED + HOSTS_REMEMBERED
+
+# Without digits and hyphens nothing of a name is taken for an instance: each is an app of its own.
+_LETTERS = bytes.maketrans(b"0123456789-", b"ghijklmnopq")
+
+
+def held_bytes(*roots: object) -> int:
+    """The bytes of all objects that are reached from some, but for code."""
+    seen: dict[int, object] = {}
+    found = [*roots]
+    while found:
+        each = found.pop()
+        if id(each) not in seen and not isinstance(each, (type, ModuleType, FunctionType)):
+            seen[id(each)] = each
+            found += gc.get_referents(each)
+    return sum(map(sys.getsizeof, seen.values()))
+
+
+def test_hours_of_names_that_never_repeat_fill_a_bounded_memory_and_no_more() -> None:
+    hostile, hours, often = Hostile(servers=2, clients=110), 6, 20
+    names, histories = [], []
+    for hour in range(hours):
+        for turn in range(often):
+            hostile.list_all(3600.0 * (hour + turn / often))
+            names.append(held_bytes(hostile.names) if turn % 10 == 9 else 0)
+            assert hostile.names.size <= MOST
+        histories.append(held_bytes(hostile.histories) / len(hostile.histories))
+    assert max(names) < REMEMBERED_BYTES, "names"
+    assert max(histories) < 150_000, "a server's history of six apps, and its last hundred clients"
+    assert histories[-1] < 1.2 * histories[1], f"it grows from hour to hour: {histories}"
