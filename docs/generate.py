@@ -95,6 +95,11 @@ Passwords are given in the file, in a variable, or best in a `password_file`, wh
 connect. They are refused on the command line and in URLs, and shown nowhere. `auth` holds for every target
 that has no password of its own; where one server needs none, give each of the others its own instead.
 
+Rules that rename (`clients.app.rename`, a list of `match` and `to`) are read by RE2, as in Prometheus, as
+it reads any client's name in linear time: [its syntax](https://github.com/google/re2/wiki/Syntax). It refuses
+what cannot be read so: looking ahead or behind, and references to a group inside of `match`. `\\w`, `\\d` and
+`\\b` know ASCII only; `\\pL` is any letter. In `to`, `\\1` and `\\g<name>` are groups of `match`.
+
 ## Settings
 
 {_table(("Key", "Flag", "Variable", "Default", "Meaning"), rows)}

@@ -80,6 +80,16 @@ HOSTS_REMEMBERED = _bound(
 REMEMBERED_BYTES = _bound(
     _NAMES, 12 * MIB, "bytes", "what is remembered of names, identities and hosts", "as above"
 )
+RENAME_RULES = _bound(_NAMES, 100, "rules", "clients.app.rename", "the settings are refused")
+PATTERN_CHARACTERS = _bound(
+    _NAMES, 1000, "characters", "a pattern of clients.app.rename", "the settings are refused"
+)
+PATTERN_STEPS = _bound(
+    _NAMES, 2000, "steps", "a pattern of clients.app.rename, compiled", "the settings are refused"
+)
+PATTERN_BYTES = _bound(
+    _NAMES, 512 * KIB, "bytes", "what RE2 keeps of a pattern", "it reads more slowly, but in linear time"
+)
 ADDRESSES_AT_ONCE = _bound(
     _NAMES, 8, "addresses", "a host name, tried side by side", "the others are not tried"
 )

@@ -18,6 +18,7 @@ from typing import Self
 
 from exporter.limits import SETTINGS_SECONDS
 from exporter.model import Config, ConfigError, Fault
+from exporter.patterns import compile_rules
 
 # The child imports from where we do and in the same order: PYTHONPATH would put our packages before Python's.
 _PROGRAM = """\
@@ -88,6 +89,7 @@ class Loading:
             raise _failure(f"the process that reads them {_end_of(code)}")
         found = pickle.loads(answer)  # noqa: S301  our own child wrote it into a pipe that nobody else has
         if isinstance(found, Config):
+            compile_rules(found.clients.rules.rename)  # the loop then finds them in RE2's cache
             return found
         raise ConfigError(found)
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -131,9 +130,9 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Rename:
-    r"""A rule of the settings: what matches (`re.search`) is called `to`, where \1 is the first group."""
+    r"""A rule of the settings: where RE2 finds `match`, the app is called `to`; \1 is the first group."""
 
-    match: re.Pattern[str]
+    match: str
     to: str
 
 

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 
-from exporter.analyse.apps import clean_label, host_of, name_app, name_app_by_host
+from exporter.analyse.apps import Naming, clean_label, host_of
 from exporter.limits import ROW_BYTES, ROW_WORDS, TEXT_BYTES
 from exporter.model import AppRules, ClientState
 
@@ -52,9 +52,10 @@ def count_clients(reply: bytes, rules: AppRules, stale_after: float) -> dict[str
     names = ("apps", "hosts", "users", "libraries", "commands", "databases", "blocked")
     per_app = ("subscriptions", "output")
     cuts: dict[str, Counter[object]] = {name: Counter() for name in (*names, *per_app, "numbers")}
+    naming = Naming(rules)
     for row in read_client_list(reply)[0]:
         host = host_of(row["addr"])
-        app = name_app(rules, row["name"], row["user"], row["lib-name"]) or name_app_by_host(rules, host)
+        app = naming.app_of(row["name"], row["user"], row["lib-name"]) or naming.app_of_host(host)
         state = _state(row, stale_after)
         cuts["apps"][app, state] += 1
         cuts["hosts"][host] += 1

@@ -1,17 +1,14 @@
 """Which app a connection belongs to."""
 
-import re
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.analyse.apps import (
     NAMELESS,
+    Naming,
     clean_label,
     host_of,
-    name_app,
-    name_app_by_host,
     strip_instance,
 )
 from exporter.limits import LABEL_CHARACTERS
@@ -59,39 +56,39 @@ def test_stripping_never_leaves_nothing_and_never_makes_a_name_longer(name: str)
 
 def test_the_first_source_that_says_something_names_the_app() -> None:
     rules = AppRules()
-    assert name_app(rules, b"orders", b"svc", b"redis-py") == "orders"
-    assert name_app(rules, b"", b"svc", b"redis-py") == "svc"
-    assert name_app(rules, b"", b"default", b"redis-py") == "redis-py"
-    assert name_app(rules, b"", b"(superuser)", b"") is None
-    assert name_app_by_host(rules, "10.0.0.1") == "10.0.0.1"
+    assert Naming(rules).app_of(b"orders", b"svc", b"redis-py") == "orders"
+    assert Naming(rules).app_of(b"", b"svc", b"redis-py") == "svc"
+    assert Naming(rules).app_of(b"", b"default", b"redis-py") == "redis-py"
+    assert Naming(rules).app_of(b"", b"(superuser)", b"") is None
+    assert Naming(rules).app_of_host("10.0.0.1") == "10.0.0.1"
 
 
 def test_the_sources_are_asked_in_the_configured_order() -> None:
-    assert name_app(AppRules(("host", "name")), b"orders", b"", b"") is None
-    assert name_app(AppRules(("library", "name")), b"orders", b"", b"lib") == "lib"
+    assert Naming(AppRules(("host", "name"))).app_of(b"orders", b"", b"") is None
+    assert Naming(AppRules(("library", "name"))).app_of(b"orders", b"", b"lib") == "lib"
 
 
 def test_a_connection_that_no_source_names_is_unknown() -> None:
     rules = AppRules(("user",))
-    assert name_app(rules, b"orders", b"default", b"lib") is None
-    assert name_app_by_host(rules, "10.0.0.1") == NAMELESS
+    assert Naming(rules).app_of(b"orders", b"default", b"lib") is None
+    assert Naming(rules).app_of_host("10.0.0.1") == NAMELESS
 
 
 def test_rules_rename_and_come_before_the_stripping() -> None:
     sidekiq, versions = (
-        Rename(re.compile("^Sidekiq.*"), "sidekiq"),
-        Rename(re.compile(r"^(\w+)-v2"), r"\1"),
+        Rename("^Sidekiq.*", "sidekiq"),
+        Rename(r"^(\w+)-v2", r"\1"),
     )
     rules = AppRules(rename=(sidekiq, versions))
-    assert name_app(rules, b"Sidekiq-server-PID-1", b"", b"") == "sidekiq"
-    assert name_app(rules, b"shop-v2-7", b"", b"") == "shop"
-    assert name_app(rules, b"orders-7", b"", b"") == "orders"
+    assert Naming(rules).app_of(b"Sidekiq-server-PID-1", b"", b"") == "sidekiq"
+    assert Naming(rules).app_of(b"shop-v2-7", b"", b"") == "shop"
+    assert Naming(rules).app_of(b"orders-7", b"", b"") == "orders"
 
 
 def test_a_host_is_rewritten_by_rules_only() -> None:
-    assert name_app_by_host(AppRules(), "10.0.0.3") == "10.0.0.3"
-    rules = AppRules(rename=(Rename(re.compile(r"^10\.0\..*"), "batch"),))
-    assert name_app_by_host(rules, "10.0.0.3") == "batch"
+    assert Naming(AppRules()).app_of_host("10.0.0.3") == "10.0.0.3"
+    rules = AppRules(rename=(Rename(r"^10\.0\..*", "batch"),))
+    assert Naming(rules).app_of_host("10.0.0.3") == "batch"
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ clients:
         server_time_budget=0.01,
         stale_after=600.0,
         top=7,
-        rules=AppRules(("library", "host"), (Rename(re.compile("^Sidekiq.*"), "sidekiq"),)),
+        rules=AppRules(("library", "host"), (Rename("^Sidekiq.*", "sidekiq"),)),
     )
     assert "from:" in config.shown
 
@@ -232,7 +232,21 @@ log: {level: loud}
             "to: may hold a backslash only before",
         ),
         (r"clients: {app: {rename: [{match: (a), to: 'a\'}]}}", "to: may hold a backslash only before"),
+        (
+            r"clients: {app: {rename: [{match: (a), to: '\g<word>'}]}}",
+            "names a group that match: does not have",
+        ),
         ("clients: {app: {rename: [{match: a, to: ''}]}}", "is empty"),
+        (
+            "clients: {app: {rename: [{match: '(?=a)b', to: x}]}}",
+            "RE2 does not look ahead or behind: write ( ) around what is to be kept, and \\1 in to:",
+        ),
+        (r"clients: {app: {rename: [{match: '(a)\1', to: x}]}}", "RE2 knows no references to groups here"),
+        (f"clients: {{app: {{rename: [{{match: '{'a' * 1001}', to: x}}]}}}}", "at most 1000 characters"),
+        (
+            f"clients: {{app: {{rename: [{101 * '{match: a, to: b}, '}]}}}}",
+            "clients.app.rename: too many: write at most 100 rules",
+        ),
         ("clients: {app: {rename: {match: a, to: b}}}", "not a list"),
         ("targets: {url: redis://h}", "not a list"),
         ("targets: []", "no server to watch"),

@@ -1,10 +1,10 @@
 """Which app a connection belongs to: its name, user, library or host, without what tells instances apart."""
 
 import re
-from collections.abc import Sequence
 
 from exporter.limits import LABEL_CHARACTERS
-from exporter.model import AppRules, Rename
+from exporter.model import AppRules
+from exporter.patterns import compile_rules, renamed
 
 NAMELESS = "unknown"
 
@@ -31,39 +31,36 @@ def host_of(address: bytes) -> str:
     return "unix" if host.startswith(b"/") or not host else clean_label(host)
 
 
-def name_app(rules: AppRules, name: bytes, user: bytes, library: bytes) -> str | None:
-    """Name the app of a connection by the first source that says something; None leaves it to the host.
+class Naming:
+    """What rules make of connections."""
 
-    Sources after `host` are not asked: every connection has a host.
-    """
-    for source in rules.sources:
-        match source:
-            case "name" if name:
-                return _rewrite(rules.rename, clean_label(name))
-            case "user" if (known := clean_label(user)) not in _NO_USER:
-                return _rewrite(rules.rename, known)
-            case "library" if library:
-                return _rewrite(rules.rename, clean_label(library))
-            case "host":
-                return None
-    return None
+    def __init__(self, rules: AppRules) -> None:
+        self._sources = rules.sources
+        self._rewrites = compile_rules(rules.rename)
 
+    def app_of(self, name: bytes, user: bytes, library: bytes) -> str | None:
+        """Name the app of a connection by the first source that says something; None leaves it to the host.
 
-def name_app_by_host(rules: AppRules, host: str) -> str:
-    """Name the app of a connection that nothing else names; an address is rewritten by rules alone."""
-    return (_renamed(rules.rename, host) or host) if "host" in rules.sources else NAMELESS
+        Sources after `host` are not asked: every connection has a host.
+        """
+        for source in self._sources:
+            match source:
+                case "name" if name:
+                    return self._rewrite(clean_label(name))
+                case "user" if (known := clean_label(user)) not in _NO_USER:
+                    return self._rewrite(known)
+                case "library" if library:
+                    return self._rewrite(clean_label(library))
+                case "host":
+                    return None
+        return None
 
+    def app_of_host(self, host: str) -> str:
+        """Name the app of a connection that nothing else names; an address is rewritten by rules alone."""
+        return (renamed(self._rewrites, host) or host) if "host" in self._sources else NAMELESS
 
-def _rewrite(rename: Sequence[Rename], text: str) -> str:
-    return _renamed(rename, text) or strip_instance(text)
-
-
-def _renamed(rename: Sequence[Rename], text: str) -> str | None:
-    for rule in rename:
-        found = rule.match.search(text)
-        if found:
-            return found.expand(rule.to)[:LABEL_CHARACTERS]
-    return None
+    def _rewrite(self, text: str) -> str:
+        return renamed(self._rewrites, text) or strip_instance(text)
 
 
 def strip_instance(name: str) -> str:

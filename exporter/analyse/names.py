@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
-from exporter.analyse.apps import clean_label, host_of, name_app, name_app_by_host
+from exporter.analyse.apps import Naming, clean_label, host_of
 from exporter.limits import (
     HOSTS_REMEMBERED,
     IDENTITIES_REMEMBERED,
@@ -98,11 +98,14 @@ class AppNames:
     def __init__(self, rules: AppRules) -> None:
         asked = rules.sources[: rules.sources.index("host")] if "host" in rules.sources else rules.sources
         at = asked.index("name") if "name" in asked else len(asked)
-        by_name = replace(rules, sources=asked[at : at + 1])
-        before, after = replace(rules, sources=asked[:at]), replace(rules, sources=asked[at + 1 :])
+        before, by_name, after = (
+            Naming(replace(rules, sources=sources))
+            for sources in (asked[:at], asked[at : at + 1], asked[at + 1 :])
+        )
+        by_host = Naming(rules)
 
         def app_of(name: bytes) -> str:
-            return name_app(by_name, name, b"", b"") or ""
+            return by_name.app_of(name, b"", b"") or ""
 
         def cell_of(identity: bytes) -> Cell:
             command, user, library, version = read_identity(identity)
@@ -110,13 +113,13 @@ class AppNames:
                 clean_label(command),
                 clean_label(user),
                 (clean_label(library), clean_label(version)),
-                name_app(before, b"", user, library) or "",
-                name_app(after, b"", user, library) or "",
+                before.app_of(b"", user, library) or "",
+                after.app_of(b"", user, library) or "",
             )
 
         def place_of(place: bytes) -> tuple[str, str]:
             host = host_of(place + b":0")
-            return host, name_app_by_host(rules, host)
+            return host, by_host.app_of_host(host)
 
         most_bytes = REMEMBERED_BYTES // _KINDS
         self.apps = Remembered(app_of, NAMES_REMEMBERED, most_bytes)

@@ -1,7 +1,5 @@
 """Settings to the plain values that the daemon runs on, which needs no pydantic to hold them."""
 
-import re
-
 import yaml
 from pydantic import SecretStr
 
@@ -37,7 +35,7 @@ def plain_targets(settings: Settings) -> tuple[Target, ...]:
 
 
 def _plan(clients: Clients) -> ClientPlan:
-    rename = tuple(Rename(re.compile(rule.match), rule.to) for rule in clients.app.rename)
+    rename = tuple(Rename(rule.match, rule.to) for rule in clients.app.rename)
     return ClientPlan(
         enabled=clients.enabled,
         interval=clients.interval,

@@ -1,7 +1,6 @@
 """The settings tree: names, kinds, defaults, ranges and meanings. Data, no behaviour."""
 
 import contextlib
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -22,7 +21,9 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from exporter.limits import PATTERN_CHARACTERS, RENAME_RULES
 from exporter.model import ListenAddress
+from exporter.patterns import compile_rule
 from exporter.settings.doubles import find_doubles
 from exporter.settings.kinds import (
     DEFAULT_LISTEN_PORT,
@@ -126,19 +127,12 @@ def _encodable(secret: SecretStr) -> SecretStr:
 Interval = Annotated[Duration, AfterValidator(_at_least_a_second), AfterValidator(_at_most_a_day)]
 
 
-def _compilable(pattern: object) -> object:
-    if not isinstance(pattern, str):
-        return pattern
-    try:
-        re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(
-            f"not a regular expression ({error}): write one such as '^Sidekiq.*', in single quotes"
-        ) from None
+def _compilable(pattern: str) -> str:
+    compile_rule(pattern, "")
     return pattern
 
 
-Pattern = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_compilable)]
+Pattern = Annotated[str, Field(min_length=1, max_length=PATTERN_CHARACTERS), AfterValidator(_compilable)]
 Timeout = Annotated[Duration, AfterValidator(_above_zero)]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH), AfterValidator(_printable)]
 LabelName = Annotated[str, Field(pattern=LABEL_NAME_PATTERN, max_length=MAX_NAME_LENGTH)]
@@ -198,25 +192,17 @@ class Rename(Section):
     """One rule that rewrites what connections say they are."""
 
     match: Pattern = Field(
-        description="Regular expression, found anywhere in the name, user, library or host."
+        description="Regular expression of RE2, found anywhere in the name, user, library or host. Without "
+        "what needs more than linear time: looking ahead or behind, references to groups."
     )
     to: Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH), AfterValidator(_printable)] = Field(
-        description="What the app is called then; `\\1` is the first group of `match`."
+        description="What the app is called then; `\\1` is the first group of `match`, `\\g<name>` the group "
+        "of this name."
     )
 
     @model_validator(mode="after")
     def _expandable(self) -> Self:
-        groups = re.compile(self.match).groups
-        if re.search(r"\\(?![1-9])", self.to):
-            raise PydanticCustomError(
-                "no_reference",
-                "to: may hold a backslash only before the number of a group of match:, as in \\1",
-            )
-        if any(int(number) > groups for number in re.findall(r"\\([0-9]+)", self.to)):
-            raise PydanticCustomError(
-                "no_such_group",
-                "to: names a group that match: does not have: write ( ) around a part of match:, and \\1",
-            )
+        compile_rule(self.match, self.to)
         return self
 
 
@@ -247,6 +233,15 @@ class App(Section):
                 "not_each_once", "write each of name, user, library and host once at most, and one of them"
             )
         return sources
+
+    @field_validator("rename")
+    @classmethod
+    def _few_enough(cls, rename: tuple[Rename, ...]) -> tuple[Rename, ...]:
+        if len(rename) > RENAME_RULES:
+            raise PydanticCustomError(
+                "too_many_rules", "too many: write at most {most} rules", {"most": RENAME_RULES}
+            )
+        return rename
 
 
 class Clients(Section):
