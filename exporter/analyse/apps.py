@@ -74,15 +74,17 @@ def strip_instance(name: str) -> str:
     text = _UUID.sub("0", text)  # a number, dropped below
     text = _POD_OF_A_SET.sub("", _POD.sub("", text))
     words = _SEPARATED.split(text)
-    kept = ""
+    kept: list[str] = []
     for index in range(0, len(words), 2):
         word, after = words[index], words[index + 2 : index + 3]
         if (
-            word.isdigit()
+            not word
+            or word.isdigit()
             or _HASH.fullmatch(word)
             or (word.lower() == "pid" and after and after[0].isdigit())
         ):
             continue
-        separator = words[index - 1] if index and kept else ""
-        kept += separator + word if word else ""
-    return kept or name
+        if kept:
+            kept.append(words[index - 1])
+        kept.append(word)
+    return "".join(kept) or name
