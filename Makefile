@@ -12,7 +12,7 @@ help:
 	@echo "make demo    three Redis servers in trouble, and the exporter on top (Ctrl-C ends it)"
 	@echo "make image   the container image (DOCKER_BUILD='podman build --format docker', or whatever builds a Dockerfile)"
 	@echo "make test    the whole test suite, with what it needs"
-	@echo "make fuzz    hostile replies against the parser, for FUZZ_SECONDS (60)"
+	@echo "make fuzz    FUZZ_REPLIES (1000000) mutated replies in process, FUZZ_POLLS (10000) over sockets; FUZZ_SEED repeats one"
 	@echo "make soak    30 targets behind a network that misbehaves, for SOAK_SECONDS (600); SOAK_SEED repeats one; as root"
 	@echo "make bench   beside redis_exporter on the same servers, into docs/benchmarks.md"
 	@echo "make check   format, lint, types, import contracts"
@@ -51,9 +51,12 @@ bench: $(VENV)/installed-dev
 	@tests/system-packages bench
 	$(BIN)/python -m tests.bench
 
-FUZZ_SECONDS := 60
+FUZZ_REPLIES ?= 1000000
+FUZZ_POLLS ?= 10000
+FUZZ_SECONDS ?= 60
+FUZZ_SEED ?=
 fuzz: $(VENV)/installed-dev
-	$(BIN)/python -m tests.fuzz $(FUZZ_SECONDS)
+	$(BIN)/python -m tests.fuzz $(FUZZ_REPLIES) $(FUZZ_POLLS) $(FUZZ_SECONDS) $(FUZZ_SEED)
 
 SOAK_SECONDS ?= 600
 SOAK_SEED ?=
