@@ -3,8 +3,11 @@
 import gc
 import random
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FunctionType, ModuleType
 
 from exporter.analyse.groups import Tally
@@ -20,6 +23,11 @@ from exporter.limits import (
 from exporter.model import AppRules, ClientPlan, ServerInfo
 from exporter.parse.clients import read_rows
 from exporter.poll.listing.lister import Lister
+from tests.conftest import StartServer
+from tests.crowd import crowd
+from tests.daemon import quick, running_exporter, target
+from tests.series import LISTED_AT
+from tests.waiting import eventually
 
 HOT = [b"app-%d" % number for number in range(20)]
 _ROW = (
@@ -109,6 +117,36 @@ def test_servers_with_the_same_rules_share_what_is_remembered_and_the_last_takes
     del other
     gc.collect()
     assert names_remembered() == before
+
+
+def test_names_on_several_servers_are_remembered_once_and_what_is_remembered_is_told(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    servers = start_server(), start_server()
+    targets = [target(f"t{number}", f"redis://127.0.0.1:{each.port}") for number, each in enumerate(servers)]
+    with ExitStack() as stack:
+        crowds = [stack.enter_context(crowd(server.port)) for server in servers]
+        for each in crowds:
+            each.join(60)
+        daemon = stack.enter_context(running_exporter(tmp_path, quick(*targets, clients={"interval": "1s"})))
+        unique, told = never_again(), 0
+        for _ in range(3):
+            names = [next(unique) for _ in range(60)]
+            told += len(names)
+            for each in crowds:
+                for member, name in zip(each.members, names, strict=True):
+                    member.sendall(b"CLIENT SETNAME %b\r\n" % name)
+                    assert member.recv(64) == b"+OK\r\n"
+            before = time.time()
+
+            def listed(since: float = before) -> bool:
+                page = daemon.scrape()
+                return all((page.get(LISTED_AT, each["name"]) or 0) > since for each in targets)
+
+            eventually(listed)
+        remembered = daemon.scrape().get("redis_connection_exporter_names_remembered")
+        assert remembered is not None
+        assert told <= remembered <= told + 20, "names of both servers once, and a few identities and hosts"
 
 
 def _row(number: int, name: bytes, word: bytes = b"x") -> bytes:

@@ -9,6 +9,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from exporter import __version__
+from exporter.analyse.names import names_remembered
 
 _PREFIX = "redis_connection_exporter_"
 
@@ -44,6 +45,13 @@ class OwnMetrics:
             "Longest delay of a timer that fires every second, in the last minute.",
             registry=self.registry,
         )
+        names = Gauge(
+            f"{_PREFIX}names_remembered",
+            "Names, identities and hosts of clients of which is remembered what they mean, for all targets "
+            "together. Bounded: docs/limits.md.",
+            registry=self.registry,
+        )
+        names.set_function(names_remembered)
         PlatformCollector(registry=self.registry)
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
