@@ -78,7 +78,7 @@ HOSTS_REMEMBERED = _bound(
     _NAMES, 24_000, "hosts", "clients' hosts, remembered", "the least used are read anew"
 )
 REMEMBERED_BYTES = _bound(
-    _NAMES, 12 * MIB, "bytes", "what is remembered of names, identities and hosts", "as above"
+    _NAMES, 12 * MIB, "bytes", "all that are remembered of these three together", "as above"
 )
 RENAME_RULES = _bound(_NAMES, 100, "rules", "clients.app.rename", "the settings are refused")
 PATTERN_CHARACTERS = _bound(
