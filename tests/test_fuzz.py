@@ -16,9 +16,9 @@ def test_mutated_replies_raise_nothing_take_no_time_and_leave_nothing_behind() -
 
 def test_polls_of_a_server_that_sends_mutated_replies_end_as_readings_or_outages() -> None:
     answered = sockets.run(int.from_bytes(os.urandom(4)), 400, _MOST_BYTES)
-    assert answered.readings > 100
-    assert answered.lists > 20
-    assert answered.longest < 5
+    assert answered.readings > 40
+    assert answered.lists > 5
+    assert answered.longest < 10
 
 
 def test_a_fuzz_finds_what_raises_and_names_the_reply(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from tests.fuzz import mutations
 from tests.fuzz.inside import Surprise, resident_bytes
 
 _AT_ONCE = 20
-_TIMEOUT = 0.3
+_TIMEOUT = 1.0
 _PLAN = ClientPlan(interval=60.0)
 
 
@@ -63,7 +63,7 @@ class _Server:
 
 async def _poll(port: int, answered: Answered, polls: int) -> None:
     target = Target("t", Access(RedisUrl("127.0.0.1", port)))
-    pace = Pace(1.0, _TIMEOUT)
+    pace = Pace(2 * _TIMEOUT, _TIMEOUT)
     link = Link(target.access, pace)
     while answered.polls < polls:
         answered.polls += 1
