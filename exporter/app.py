@@ -13,14 +13,14 @@ from typing import Any
 
 import uvloop
 
-from exporter import NAME, __version__, log
+from exporter import NAME, __version__, log, threads
 from exporter.analyse.slots import Samples, peak, recent
-from exporter.aside import aside
 from exporter.board import Board
 from exporter.metrics.exposition import Pages
 from exporter.metrics.own import OwnMetrics
-from exporter.model import ClientPlan, Config, ConfigError, Observation, Pace, Target
+from exporter.model import ClientPlan, Config, ConfigError, Fault, Observation, Pace, Target
 from exporter.poll.poller import Poller
+from exporter.threads import Kind, NoThreadError
 from exporter.web.routes import Site
 from exporter.web.server import bind, serve_http
 
@@ -152,12 +152,11 @@ class Exporter:
 
     async def _load_and_follow(self) -> ConfigError | None:
         try:
-            config = await aside(self._load, "reload")
+            config = await threads.run(Kind.OTHER, "reload", self._load, ["settings"])
+        except NoThreadError as error:
+            return self._refuse(ConfigError([Fault("settings", f"not read: {error.strerror}")]))
         except ConfigError as error:
-            self._own.loaded(successfully=False)
-            for fault in error.faults:
-                logger.error("configuration refused", extra={"fields": {"fault": fault}})  # noqa: TRY400
-            return error
+            return self._refuse(error)
         if self._stopping:  # a request that asked for it is answered, and no poller begins any more
             return None
         if config.listen != self._config.listen:
@@ -168,6 +167,12 @@ class Exporter:
         self._apply()
         logger.info("configuration loaded", extra={"fields": {"targets": len(config.targets)}})
         return None
+
+    def _refuse(self, error: ConfigError) -> ConfigError:
+        self._own.loaded(successfully=False)
+        for fault in error.faults:
+            logger.error("configuration refused", extra={"fields": {"fault": fault}})
+        return error
 
     async def _reload_for_a_signal(self) -> None:
         with contextlib.suppress(ConfigError):  # logged where it was found

@@ -110,6 +110,16 @@ _FILES = "Files"
 SECRET_BYTES = _bound(_FILES, 64 * KIB, "bytes", "a password_file", "it is refused")
 CERTIFICATE_BYTES = _bound(_FILES, 4 * MIB, "bytes", "a file of certificates or a key", "it is refused")
 
+_THREADS = "Threads"
+NAME_THREADS = _bound(_THREADS, 8, "threads", "names, resolved at once", "they wait for each other")
+FILE_THREADS = _bound(
+    _THREADS, 6, "threads", "files of targets, read at once (one of a mount)", "they wait for each other"
+)
+OTHER_THREADS = _bound(_THREADS, 2, "threads", "a reload, and large pages", "they wait for each other")
+PACES_REMEMBERED = _bound(
+    _THREADS, 4096, "names and files", "which of them were quick or slow, remembered", "the oldest goes"
+)
+
 _HTTP = "HTTP"
 HTTP_CONNECTIONS = _bound(_HTTP, 512, "connections", "all clients together", "requests are answered by 503")
 HTTP_REQUEST_SECONDS = _bound(_HTTP, 10, "seconds", "a request, until it is whole", "the connection is cut")

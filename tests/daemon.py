@@ -146,6 +146,12 @@ def environment(**added: str) -> dict[str, str]:
     return kept | {"PYTHONWARNINGS": "error::ResourceWarning"} | added
 
 
+def altered(folder: Path, source: str) -> dict[str, str]:
+    """The environment of a daemon that runs some Python first, for faults that cannot be had otherwise."""
+    (folder / "sitecustomize.py").write_text(source)
+    return {"PYTHONPATH": os.pathsep.join((str(folder), str(ROOT)))}
+
+
 def run_cli(*arguments: str, **added: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         command(*arguments),

@@ -25,6 +25,7 @@ class Names:
     def __init__(self) -> None:
         self.addresses: dict[str, list[str]] = {}
         self.broken: set[str] = set()
+        self.silent_zones: set[str] = set()
         self.asked: dict[str, int] = {}
         self._server = _bound(self)
         self.address = str(self._server.server_address[0])
@@ -36,8 +37,11 @@ class Names:
         self._server.server_close()
         self._thread.join(10)
 
-    def reply(self, query: bytes) -> bytes:
-        """Answer one query of RFC 1035: addresses for type A, nothing for other types of a known name."""
+    def reply(self, query: bytes) -> bytes | None:
+        """Answer one query of RFC 1035: addresses for type A, nothing for other types of a known name.
+
+        None is no answer at all.
+        """
         number, _, _, *_ = _HEADER.unpack_from(query)
         labels, at = [], _HEADER.size
         while size := query[at]:
@@ -46,16 +50,18 @@ class Names:
         name, question = ".".join(labels).lower(), query[_HEADER.size : at + 5]
         (kind,) = struct.unpack_from("!H", query, at + 1)
         self.asked[name] = self.asked.get(name, 0) + 1
+        if name.partition(".")[2] in self.silent_zones:
+            return None
         code = _SERVER_FAILURE if name in self.broken else 0 if name in self.addresses else _NO_SUCH_NAME
         told = self.addresses.get(name, []) if kind == _A and not code else []
         header = _HEADER.pack(number, _ANSWER | code, 1, len(told), 0, 0)
         rows = [struct.pack("!HHHIH", 0xC00C, _A, 1, 0, 4) + socket.inet_aton(each) for each in told]
         return header + question + b"".join(rows)
 
-    def asked_by(self, folder: Path) -> tuple[str, ...]:
+    def asked_by(self, folder: Path, patience: int = 1) -> tuple[str, ...]:
         """The beginning of a command line that runs a program for which this is the only name server."""
         resolver, switch = folder / "resolv.conf", folder / "nsswitch.conf"
-        resolver.write_text(f"nameserver {self.address}\noptions timeout:1 attempts:1\n")
+        resolver.write_text(f"nameserver {self.address}\noptions timeout:{patience} attempts:1\n")
         switch.write_text("hosts: files dns\n")
         mounts = f"mount --bind {resolver} /etc/resolv.conf"
         if Path("/etc/nsswitch.conf").exists():
@@ -67,7 +73,9 @@ def _bound(names: Names) -> socketserver.UDPServer:
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             query, reply_socket = self.request
-            reply_socket.sendto(names.reply(query), self.client_address)
+            reply = names.reply(query)
+            if reply is not None:
+                reply_socket.sendto(reply, self.client_address)
 
     for _ in range(20):  # the port of name servers is always 53, so the address is what is random
         host = ".".join(str(random.randint(2, 250)) for _ in range(3))

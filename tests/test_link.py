@@ -333,12 +333,12 @@ def test_names_that_do_not_resolve_in_time_delay_no_other_target_and_no_exit(
             assert reading.took < 1
             link.close()
         assert lookups.count("dead-0") == 1, "one lookup at a time"
-        assert all(thread.daemon for thread in threading.enumerate() if thread.name.startswith("resolve"))
+        assert all(thread.daemon for thread in threading.enumerate() if thread.name.startswith("name "))
 
     uvloop.run(main())
     over.set()
     for thread in threading.enumerate():
-        if thread.name.startswith("resolve"):
+        if thread.name.startswith("name "):
             thread.join(5)
 
 

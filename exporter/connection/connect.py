@@ -8,14 +8,18 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection, UnixDomainSocketConnection
 from redis.asyncio.connection import Connection as TcpConnection
 
+from exporter import threads
+from exporter.connection.files import mount_of
 from exporter.connection.wire import Connection
 from exporter.limits import ADDRESSES_AT_ONCE
 from exporter.model import Access
+from exporter.threads import Kind
 
 _HEAD_START_SECONDS = 1.0  # of an address, before the next is tried beside it: enough for a far server
 # A dead host is told within two minutes, also while it owes a reply (TCP_USER_TIMEOUT, milliseconds).
@@ -52,6 +56,33 @@ class _TlsConnection(TcpConnection):
         return {**super()._connection_arguments(), **self._tls}
 
 
+class _UnixConnection(UnixDomainSocketConnection):
+    """redis-py's own connects in the loop, which then waits for the disk that the socket's path lies on."""
+
+    async def _connect(self) -> None:
+        path = self.path
+        sock = await threads.run(
+            Kind.FILE,
+            None,
+            lambda: _connected(path),
+            [mount_of(Path(path))],
+            unwanted=socket.socket.close,
+        )
+        self._reader, self._writer = await asyncio.open_unix_connection(sock=sock)
+        await self.on_connect()
+
+
+def _connected(path: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.setblocking(False)  # a server that accepts nothing is told at once
+        sock.connect(path)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
 async def connect(access: Access, address: str, context: ssl.SSLContext | None) -> Connection:
     """Connect to one address, with TLS where there is a context. Nothing is sent, nothing tried twice.
 
@@ -80,7 +111,7 @@ def _unconnected(access: Access, address: str, context: ssl.SSLContext | None) -
     }
     url = access.url
     if url.path:
-        return UnixDomainSocketConnection(path=url.path, **options)
+        return _UnixConnection(path=url.path, **options)
     options |= {"host": address, "port": url.port, "socket_keepalive_options": _KEEPALIVE}
     if context is None:
         return TcpConnection(**options)

@@ -43,11 +43,20 @@ def explain_failure(
     return state, as_sentence(text)
 
 
-def explain_timeout(step: Step, url: RedisUrl, seconds: float | None = None) -> str:
-    """Say what did not come within so many seconds, or has not come yet."""
+def explain_timeout(
+    step: Step, url: RedisUrl, seconds: float | None = None, *, behind_others: bool = False
+) -> str:
+    """Say what did not come within so many seconds, or has not come yet.
+
+    `behind_others` says that a file or name waits for a thread, because others hang.
+    """
     within, place = "yet" if seconds is None else f"within {seconds:g} s", url.place
     slow = "the host is down or slow, or a firewall drops what is sent to it"
     match step:
+        case Step.FILES if behind_others:
+            text = f"the files of the settings were not read {within}: they wait behind files that hang"
+        case Step.RESOLVE if behind_others:
+            text = f"the name {url.host} was not resolved {within}: it waits behind names that hang"
         case Step.FILES:
             text = f"the files of the settings were not read {within}: does their disk answer?"
         case Step.RESOLVE:

@@ -1,10 +1,17 @@
 """Files that a connection needs: each is read within bounds, or refused with a sentence that names it."""
 
 import os
+import re
 import stat
+import time
+from functools import lru_cache
 from pathlib import Path
 
 from exporter.text import as_sentence
+
+_MOUNTS = "/proc/self/mountinfo"
+_MOUNTS_SECONDS = 10.0  # for which they are remembered
+_ESCAPED = re.compile(r"\\([0-7]{3})")  # proc(5): a space, for one
 
 
 class FileError(Exception):
@@ -49,3 +56,24 @@ def _why(error: OSError) -> str:
     if isinstance(error, PermissionError):
         return f"cannot be read by user {os.geteuid()} (the exporter's): {error.strerror}"
     return f"cannot be read: {error.strerror}"
+
+
+def mount_of(path: Path) -> str:
+    """The mount that a path lies on, as it is written: symbolic links may lead elsewhere. Never blocks.
+
+    All files of a mount hang together when it does.
+    """
+    inside = os.path.abspath(path)  # noqa: PTH100  Path.resolve would look at the disk
+    mounts = _mounts(int(time.monotonic() / _MOUNTS_SECONDS))
+    return next((mount for mount in mounts if inside == mount or inside.startswith(f"{mount}/")), "/")
+
+
+@lru_cache(maxsize=1)
+def _mounts(_moment: int) -> tuple[str, ...]:
+    """Where something is mounted, the longest paths first."""
+    try:
+        lines = Path(_MOUNTS).read_text(errors="surrogateescape").splitlines()
+    except OSError:  # another system
+        return ()
+    places = {_ESCAPED.sub(lambda found: chr(int(found[1], 8)), line.split(" ")[4]) for line in lines}
+    return tuple(sorted(places - {"/"}, key=len, reverse=True))

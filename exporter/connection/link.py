@@ -10,7 +10,6 @@ import time
 from dataclasses import dataclass, replace
 
 from exporter.connection.errors import LinkError, as_link_errors
-from exporter.connection.failures import explain_timeout
 from exporter.connection.opening import Opened, Patience, Progress, open_connection
 from exporter.connection.outside import Outside, Replace
 from exporter.connection.pending import GivenUpError, answered, give_up, result_of
@@ -74,7 +73,7 @@ class Link:
         if self._opening is not None or awaited:
             if self._last_failure:
                 return f"still connecting; last attempt: {self._last_failure}"
-            return explain_timeout(self._progress.step, self._outside.access.url)
+            return self._progress.explain(self._outside.access, self._outside.resolver)
         silent = self.session.silent_for(time.monotonic()) if self.session is not None else 0.0
         return f"silent for {silent:.0f} s, the connection is kept" if silent else ""
 
@@ -105,7 +104,7 @@ class Link:
         self.drop()
         self._give_up_opening()
         self._give_up_replacement()
-        self._outside.close()
+        self._outside.end()
 
     async def info(self) -> bytes:
         """Return the raw reply of INFO, connecting first if needed.

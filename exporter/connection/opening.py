@@ -5,22 +5,24 @@ import contextlib
 import ssl
 import time
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
-from exporter import NAME
-from exporter.aside import aside
+from exporter import NAME, threads
 from exporter.connection.connect import connect, race
 from exporter.connection.errors import LinkError, as_link_errors
 from exporter.connection.failures import Step, explain_timeout
+from exporter.connection.files import mount_of
 from exporter.connection.resolver import Resolver
 from exporter.connection.resp import ErrorReply, Reply
 from exporter.connection.secrets import SecretError, read_secret
 from exporter.connection.tls import TlsFileError, file_ages, tls_context
 from exporter.connection.wire import Command, Connection
-from exporter.model import Access, State
+from exporter.model import Access, State, Tls
 from exporter.parse.errors import PASSING, read_error
+from exporter.threads import Kind, NoThreadError
 
 INFO: Command = (b"INFO",)
 # What every version knows of saying who we are; the names are those that ACL rules give the commands.
@@ -47,6 +49,13 @@ class Progress:
     """What an opening waits for at the moment."""
 
     step: Step = Step.FILES
+
+    def explain(self, access: Access, resolver: Resolver, seconds: float | None = None) -> str:
+        """Say what did not come within so many seconds, or has not come yet."""
+        waits = (self.step is Step.FILES and threads.is_waiting(Kind.FILE, _files(access))) or (
+            self.step is Step.RESOLVE and resolver.is_waiting
+        )
+        return explain_timeout(self.step, access.url, seconds, behind_others=waits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +92,31 @@ async def read_credentials(access: Access) -> Credentials:
 
     def read() -> Credentials:
         context = tls_context(access.tls) if access.url.tls else None
-        return Credentials(read_secret(access), context, file_ages(access.tls))
+        secret = read_secret(access) if access.password_file is not None else None
+        return Credentials(secret, context, file_ages(access.tls))
 
     try:
-        return await aside(read, f"files of {access.url}")
+        found = await threads.run(Kind.FILE, _files(access), read, map(mount_of, _paths(access)))
     except SecretError as error:
         raise LinkError(State.AUTH, error.detail) from error
     except TlsFileError as error:
         raise LinkError(State.TLS, error.detail) from error
+    except NoThreadError as error:
+        raise LinkError(
+            State.UNREACHABLE, f"the files of the settings were not read: {error.strerror}"
+        ) from error
+    return found if access.password_file is not None else replace(found, secret=access.password)
+
+
+def _files(access: Access) -> tuple[object, ...]:
+    """What the files of an access are read for: who needs the same shares the reading."""
+    tls = replace(access.tls, server_name=None) if access.url.tls else None
+    return access.password_file, tls
+
+
+def _paths(access: Access) -> Iterator[Path]:
+    tls = access.tls if access.url.tls else Tls()
+    return filter(None, (access.password_file, tls.ca_file, tls.cert_file, tls.key_file))
 
 
 def auth_command(access: Access, secret: str) -> Command:
@@ -126,14 +152,15 @@ async def open_connection(
         if connection is not None:
             connection.close()
         if isinstance(error, TimeoutError):
-            raise _too_late(access, patience, progress.step) from None
+            raise _too_late(access, resolver, patience, progress) from None
         raise
     return Opened(connection, access, credentials, addresses, info, greeting, time.monotonic())
 
 
-def _too_late(access: Access, patience: Patience, step: Step) -> LinkError:
-    seconds = patience.reply if step is Step.ANSWER and patience.reply is not None else patience.connect
-    return LinkError(State.TIMEOUT, explain_timeout(step, access.url, seconds))
+def _too_late(access: Access, resolver: Resolver, patience: Patience, progress: Progress) -> LinkError:
+    late_answer = progress.step is Step.ANSWER and patience.reply is not None
+    seconds = patience.reply if late_answer else patience.connect
+    return LinkError(State.TIMEOUT, progress.explain(access, resolver, seconds))
 
 
 async def _first_round_trip(

@@ -54,6 +54,7 @@ class Outside:
         """Take other settings, or the same again: everything is looked at anew, and at once."""
         self.close()
         if access.url.host != self.access.url.host:
+            self.resolver.close()
             self.resolver, self._answers = Resolver(access.url.host), ()
         self.access = access
         self._begin(now, now)
@@ -104,6 +105,11 @@ class Outside:
         if files.secret == opened.credentials.secret and _who(opened.access) == _who(self.access):
             return None
         return Authenticate(files) if files.secret is not None else Replace("credentials")
+
+    def end(self) -> None:
+        """Give up everything for good."""
+        self.close()
+        self.resolver.close()
 
     def close(self) -> None:
         """Give up what is being read."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
+from exporter import threads
 from exporter.board import Board, Watch
 from exporter.metrics.catalogue import CATALOGUE
 from exporter.metrics.negotiation import Format
@@ -244,4 +245,7 @@ async def _pack(plain: bytes) -> bytes:
     """Compress; long pages in a thread."""
     if len(plain) < _COMPRESS_ASIDE_BYTES:
         return gzip.compress(plain, 1, mtime=0)
-    return await asyncio.to_thread(gzip.compress, plain, 1, mtime=0)
+    try:
+        return await threads.run(threads.Kind.OTHER, None, lambda: gzip.compress(plain, 1, mtime=0), ["page"])
+    except threads.NoThreadError:
+        return gzip.compress(plain, 1, mtime=0)
