@@ -239,8 +239,10 @@ def run(config: Config, load: Callable[[], Config]) -> None:
         await Exporter(config, load).run()
 
     _give_large_buffers_back()
-
-    uvloop.run(main())
+    try:
+        uvloop.run(main())
+    finally:
+        log.finish()
 
 
 def _give_large_buffers_back() -> None:

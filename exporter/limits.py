@@ -128,3 +128,15 @@ HTTP_RELOAD_SECONDS = _bound(
 )
 HTTP_QUERY_BYTES = _bound(_HTTP, 4 * KIB, "bytes", "a query string", "the rest is not read")
 HTTP_ACCEPT_CHARACTERS = _bound(_HTTP, 4 * KIB, "characters", "an Accept header", "the rest is not read")
+
+_LOG = "Log"
+LOG_WAITING_BYTES = _bound(
+    _LOG, 2 * MIB, "bytes", "lines that wait for the reader of standard error", "newer ones are dropped"
+)
+LOG_TEXT_CHARACTERS = _bound(_LOG, 16 * KIB, "characters", "a value in a line", "it is cut")
+LOG_KIND_LINES = _bound(
+    _LOG, 20, "lines", "one event of one target, or of none, in a row", "they are counted"
+)
+LOG_KIND_SECONDS = _bound(_LOG, 5, "seconds", "until there may be another line of it", "they are counted")
+LOG_KINDS = _bound(_LOG, 4096, "events", "remembered for that", "the oldest goes")
+LOG_LAST_SECONDS = _bound(_LOG, 1, "seconds", "the last lines, at the end", "they are dropped")

@@ -1,17 +1,36 @@
 """The exporter's own metrics, which belong to no target: prometheus-client keeps and writes these."""
 
 import time
+from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics, generate_latest
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.openmetrics.exposition import generate_latest as generate_latest_openmetrics
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
-from exporter import __version__
+from exporter import __version__, log
 from exporter.analyse.names import names_remembered
 
 _PREFIX = "redis_connection_exporter_"
+
+
+class _LogLines(Collector):
+    """What was not written to the log, counted there."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Write the family as it is now."""
+        family = CounterMetricFamily(
+            f"{_PREFIX}log_lines_dropped",
+            "Log lines that were not written by reason: stalled (nobody read standard error), repeated (too "
+            "many of one kind).",
+            labels=["reason"],
+        )
+        for reason, lines in log.not_written().items():
+            family.add_metric([reason], lines)
+        yield family
 
 
 class OwnMetrics:
@@ -52,6 +71,7 @@ class OwnMetrics:
             registry=self.registry,
         )
         names.set_function(names_remembered)
+        self.registry.register(_LogLines())
         PlatformCollector(registry=self.registry)
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
