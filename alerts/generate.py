@@ -455,6 +455,16 @@ GROUPS = {
             wait="2m",
         ),
         Alert(
+            "RedisConnectionExporterPollerCrashed",
+            "warning",
+            of_any("increase(redis_connection_exporter_poller_crashes_total[15m])") + " > 0",
+            "A bug of the exporter keeps it from reading a Redis server.",
+            f'The exporter ran into a bug of its own at {TARGET}: {{{{ printf "%.0f" $value }}}} times in 15 minutes. '
+            "The traceback is in its log. Other servers are not concerned.",
+            wait="1m",
+            keep="15m",
+        ),
+        Alert(
             "RedisConnectionExporterListUnavailable",
             "warning",
             f"(\n  {of_any('redis_connection_exporter_client_list_available')} == 0\n"

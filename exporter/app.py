@@ -49,26 +49,40 @@ class Fleet:
     def watch(self, targets: tuple[Target, ...], pace: Pace, plan: ClientPlan) -> None:
         """Poll exactly these targets from now on; whatever else changes, a server's connection is kept."""
         self._board.set_targets(targets)
-        self._pages.set_targets()
+        not_written = self._pages.set_targets()
         kept = _heirs([poller.target for poller, _ in self._running], targets)
         running: list[tuple[Poller, asyncio.Task[None]]] = []
         for (poller, task), heir in zip(self._running, kept, strict=True):
             if heir is None:
                 task.cancel()
             else:
-                poller.change(heir, pace, plan)
                 running.append((poller, task))
+                try:
+                    poller.change(heir, pace, plan)
+                except Exception as error:  # noqa: BLE001  it is the business of one target
+                    poller.crashed(error)
         inherited = {heir.name for heir in kept if heir is not None}
         for index, target in enumerate(target for target in targets if target.name not in inherited):
             poller = Poller(target, pace, plan, self._report)
             task = self._tasks.create_task(poller.run(index * _START_SPACING_SECONDS), name=target.name)
             running.append((poller, task))
         self._running = running
+        for name, bug in not_written.items():
+            self._crashed(name, bug)
 
     def expire(self, pace: Pace) -> None:
         """Stop showing readings that should long have been replaced."""
         for name in self._board.expire(time.monotonic(), pace.patience):
-            self._pages.update(name)
+            try:
+                self._pages.update(name)
+            except Exception as error:  # noqa: BLE001  it is the business of one target
+                self._crashed(name, error)
+
+    def _crashed(self, name: str, error: Exception) -> None:
+        """Tell the poller of a target of a bug in what else is done for it."""
+        for poller, _ in self._running:
+            if poller.target.name == name:
+                poller.crashed(error)
 
     def _report(self, poller: Poller, observation: Observation) -> None:
         name = poller.target.name

@@ -438,7 +438,8 @@ class Activity:
 
     `refused` are attempts to connect that the server turned away at its limit. `address` is where the
     connection leads to, one of as many `addresses` as the name has. `list_failure` is why the newest attempt
-    to list the clients failed. `note` is a sentence for people about the connection, mostly empty.
+    to list the clients failed. `note` is a sentence for people about the connection, mostly empty. `crashes`
+    counts bugs of the exporter in what it did for the target.
     """
 
     connects: int = 0
@@ -449,6 +450,7 @@ class Activity:
     list_failure: ListFailure | None = None
     list_failures: Mapping[ListFailure, int] = field(default_factory=dict)
     note: str = ""
+    crashes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

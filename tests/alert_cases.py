@@ -1140,6 +1140,25 @@ CASES = [
         {"redis_connection_exporter_last_poll_timestamp_seconds": "0+15x300"},
     ),
     Case(
+        "a bug shows at a server, twice",
+        "RedisConnectionExporterPollerCrashed",
+        HELD | {"redis_connection_exporter_poller_crashes_total": "0x40 2x300"},
+        {
+            "10m": (),
+            "12m": (
+                Fires(
+                    "The exporter ran into a bug of its own at orders: 2 times in 15 minutes. "
+                    f"The traceback is in its log. Other servers are not concerned.{HOLDERS}"
+                ),
+            ),
+        },
+    ),
+    quiet(
+        "no bug shows",
+        "RedisConnectionExporterPollerCrashed",
+        OK | {"redis_connection_exporter_poller_crashes_total": 0},
+    ),
+    Case(
         "the list of the clients is denied",
         "RedisConnectionExporterListUnavailable",
         OK

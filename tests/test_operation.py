@@ -267,31 +267,6 @@ def test_a_machine_that_was_frozen_serves_no_old_numbers(start_server: StartServ
         assert daemon.scrape().get("redis_up", "one") == 0
 
 
-def test_a_bug_in_one_poller_ends_the_process_with_its_traceback(
-    start_server: StartServer, tmp_path: Path
-) -> None:
-    server = start_server()
-    script = tmp_path / "buggy.py"
-    script.write_text(
-        "import exporter.poll.redis, sys\n"
-        "from exporter.cli import main\n"
-        "def broken(reply): raise ZeroDivisionError('a bug')\n"
-        "exporter.poll.redis.parse_info = broken\n"
-        "sys.exit(main(sys.argv[1:]))\n"
-    )
-    ended = subprocess.run(
-        [sys.executable, str(script), _url(server), "--web.listen-address", "127.0.0.1:0"],
-        env=environment(PYTHONPATH=str(ROOT)),
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert ended.returncode == 1
-    assert "ZeroDivisionError: a bug" in ended.stderr
-    assert "Traceback" in ended.stderr
-
-
 def test_an_address_in_use_is_a_clear_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

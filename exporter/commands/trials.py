@@ -2,16 +2,15 @@
 
 import asyncio
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 
 from exporter.connection.errors import LinkError
 from exporter.connection.link import Link
 from exporter.connection.session import Session
 from exporter.model import Config, Outage, Pace, ServerInfo, State, Target
+from exporter.poll.bugs import explain_bug
 from exporter.poll.redis import poll_once
 
 _AT_ONCE = 8
@@ -119,12 +118,6 @@ def _version(info: ServerInfo) -> str:
     return f"valkey {valkey}" if valkey else f"redis {redis}" if redis else ""
 
 
-def _about_bug(error: Exception) -> str:
-    """Say where it happened, and nothing of its text: that may hold a secret."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"a bug of the exporter: {type(error).__name__} in {Path(place.filename).name}:{place.lineno}"
-
-
 def try_all(configs: Sequence[Config], done: Callable[[], None]) -> list[list[Trial]]:
     """Try every target of some configurations, each with the pace of its own; `done` is called after each.
 
@@ -139,7 +132,7 @@ def try_all(configs: Sequence[Config], done: Callable[[], None]) -> list[list[Tr
                 try:
                     return await try_target(target, config.pace, lists=config.clients.enabled)
                 except Exception as error:  # noqa: BLE001  a bug costs one row, not the table
-                    return Trial(target, State.UNKNOWN, read=False, detail=_about_bug(error))
+                    return Trial(target, State.UNKNOWN, read=False, detail=explain_bug(error))
                 finally:
                     done()
 

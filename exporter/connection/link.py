@@ -77,6 +77,12 @@ class Link:
         silent = self.session.silent_for(time.monotonic()) if self.session is not None else 0.0
         return f"silent for {silent:.0f} s, the connection is kept" if silent else ""
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret that is known here, to be hidden in what is logged."""
+        session = self._session.opened.credentials.secret if self._session is not None else None
+        return tuple(filter(None, (self._outside.access.password, self._outside.secret, session)))
+
     def change(self, access: Access) -> None:
         """Follow other settings from now on, over the held connection where that is possible.
 
@@ -181,6 +187,9 @@ class Link:
         except LinkError as error:
             self._note_failure(error)
             raise
+        except Exception:  # a bug: the next call tries anew
+            self._opening = None
+            raise
         self._opening = None
         session = self._use(opened)
         return session.checked(opened.info) if opened.at >= began else await session.info()
@@ -203,8 +212,13 @@ class Link:
         return asyncio.ensure_future(open_connection(outside.access, outside.resolver, patience, progress))
 
     def _use(self, opened: Opened) -> Session:
+        try:
+            session = Session(opened)
+        except BaseException:
+            opened.connection.close()
+            raise
         self.drop()
-        self._session = session = Session(opened)
+        self._session = session
         self._outside.opened(opened.addresses)
         self._last_failure = self.note = ""
         self.accepted += 1
@@ -244,6 +258,10 @@ class Link:
             self._replacement = None
             self.refused += error.state is State.AT_LIMIT
             self._keep_old(replacement, error)
+        except Exception:  # a bug: the old connection stays, and there is no other attempt for a while
+            self._replacement = None
+            self._outside.failed(time.monotonic())
+            raise
         else:
             self._replacement = None
             self.address_changes += replacement.because == "address"

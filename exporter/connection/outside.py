@@ -65,6 +65,11 @@ class Outside:
         """How many addresses the name had in the newest answer; 0 when it was not asked yet."""
         return len(self._answers[-1]) if self._answers else 0
 
+    @property
+    def secret(self) -> str | None:
+        """The newest secret that was read."""
+        return self._files.secret if self._files is not None else None
+
     def opened(self, addresses: Sequence[str]) -> None:
         """Note what the name was resolved to for a connection that is used from now on."""
         self._answers, self._moved = (frozenset(addresses),), False

@@ -5,6 +5,8 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
+from exporter.connection.errors import LinkError
+
 T = TypeVar("T")
 
 
@@ -26,9 +28,9 @@ class Recurring(Generic[T]):
         """What was read since the last look, or None; begins the next reading when it is due (monotonic)."""
         found: T | None = None
         if self._reading is not None and self._reading.done():
-            with contextlib.suppress(Exception, asyncio.CancelledError):
-                found = self._reading.result()
-            self._reading = None
+            reading, self._reading = self._reading, None
+            with contextlib.suppress(LinkError, OSError, asyncio.CancelledError):
+                found = reading.result()
         if self._reading is None and now >= self._due:
             self._due = now + self._seconds
             self._reading = asyncio.ensure_future(self._read())

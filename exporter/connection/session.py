@@ -57,6 +57,8 @@ class Session:
         lost = self.opened.connection.lost
         if lost is not None and not self.opened.connection.owed:
             self.close()
+        if lost is not None and not isinstance(lost, CONNECTION_ERRORS):
+            raise lost  # a bug in what received its bytes
         if isinstance(lost, UnaskedError):
             raise link_error(lost, self.opened.access, closed=State.PROTOCOL)
 

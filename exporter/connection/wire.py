@@ -165,6 +165,7 @@ class Connection:
 
     def send(self, *commands: Command, sink: Sink | None = None) -> list[Expected]:
         """Send commands in one go; each reply is then received, in this order. Nothing may be owed."""
+        packed = b"".join(map(pack, commands))  # before anything is owed
         now = time.monotonic()
         expected = [Expected(now, sink) for _ in commands]
         self._expected += expected
@@ -172,7 +173,7 @@ class Connection:
         # server that refuses us says so and hangs up; its end is found where the replies are read.
         if not self._transport.is_closing():
             with contextlib.suppress(RuntimeError):
-                self._transport.write(b"".join(map(pack, commands)))
+                self._transport.write(packed)
         return expected
 
     async def receive(self, expected: Expected) -> Reply:

@@ -130,6 +130,10 @@ def _address_changes(watch: Watch) -> Iterator[Row]:
     yield (), watch.activity.address_changes
 
 
+def _crashes(watch: Watch) -> Iterator[Row]:
+    yield (), watch.activity.crashes
+
+
 def _list_failures(watch: Watch) -> Iterator[Row]:
     for reason in ListFailure:
         yield (reason,), watch.activity.list_failures.get(reason, 0)
@@ -281,6 +285,14 @@ CATALOGUE: tuple[Family, ...] = (
         "the one in use.",
         _address_changes,
         depends_on=_attempts,
+    ),
+    Family(
+        "redis_connection_exporter_poller_crashes_total",
+        Kind.COUNTER,
+        "Bugs of the exporter in what it did for the target, each logged with its traceback; the state is "
+        "unknown until a poll succeeds.",
+        _crashes,
+        depends_on=lambda watch: watch.activity.crashes,
     ),
     Family(
         "redis_connection_exporter_client_list_failures_total",

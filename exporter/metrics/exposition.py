@@ -1,6 +1,7 @@
 """Watches to pages. Each target's lines are written when its data arrive; a page only joins them."""
 
 import asyncio
+import contextlib
 import gzip
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -124,6 +125,15 @@ class _Writer:
                     cells[index] = self._lines(family, watch)
         return tuple(cells)
 
+    def cells_without(self, watch: Watch) -> Cells:
+        """The lines of a target without INFO's numbers and without any family that a bug keeps from us."""
+        cells = [b""] * len(CATALOGUE)
+        for index, family in enumerate(CATALOGUE):
+            if not isinstance(family.source, Field):
+                with contextlib.suppress(Exception):
+                    cells[index] = self._lines(family, watch)
+        return tuple(cells)
+
     def _lines(self, family: Family, watch: Watch) -> bytes:
         if isinstance(family.source, Distributed):
             return self._histogram(family, family.source.buckets(watch)).encode()
@@ -185,22 +195,39 @@ class Pages:
         self._ready: dict[Format, tuple[int, float, Page]] = {}
         self._building = {form: asyncio.Lock() for form in Format}
 
-    def set_targets(self) -> None:
-        """Take the board's targets anew: forget those that are gone, write labels that have changed."""
+    def set_targets(self) -> Mapping[str, Exception]:
+        """Take the board's targets anew: forget those that are gone, write labels that have changed.
+
+        Returns the bugs that kept lines of a target from being written, by its name.
+        """
         old, self._writers, self._cells = self._writers, {}, {}
+        bugs: dict[str, Exception] = {}
         for watch in self._board:
             name = watch.target.name
             kept = old.get(name)
             self._writers[name] = (
                 kept if kept is not None and kept.target == watch.target else _Writer(watch.target)
             )
-            self._cells[name] = self._writers[name].cells(watch)
+            try:
+                self._write(watch)
+            except Exception as error:  # noqa: BLE001  it is the business of one target
+                bugs[name] = error
+        return bugs
 
     def update(self, name: str) -> None:
-        """Write the lines of one target after its poll."""
+        """Write the lines of one target after its poll; where a bug keeps us from it, what can be written."""
         watch = self._board.get(name)
         if watch is not None:
+            self._write(watch)
+
+    def _write(self, watch: Watch) -> None:
+        name = watch.target.name
+        try:
             self._cells[name] = self._writers[name].cells(watch)
+        except Exception:
+            self._writers[name] = _Writer(watch.target)  # the other has stopped halfway
+            self._cells[name] = _Writer(watch.target).cells_without(watch)
+            raise
 
     async def page(self, form: Format) -> Page:
         """The page of all targets; made once per generation of the board, and at least once a second."""

@@ -107,6 +107,15 @@ class Lister:
         `accepted` counts our own connections to the server so far. Returns the list; None where `failure`
         tells why there is none.
         """
+        try:
+            return await self._list_clients(session, info, accepted, deadline)
+        except Exception:  # a bug, which need not cost the next polls too
+            self._schedule = self._schedule.after_timeout(time.monotonic())
+            raise
+
+    async def _list_clients(
+        self, session: Session, info: ServerInfo, accepted: int, deadline: float
+    ) -> Survey | None:
         now = time.monotonic()
         if session is not self._session:  # ids are asked for only where one connection saw them
             self._session, self._batches = session, BatchPlan(whole_until=self._batches.whole_until)

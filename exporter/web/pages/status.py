@@ -1,5 +1,6 @@
 """The status page: one row per target, worst first, readable in the dark and without scripts."""
 
+import logging
 from collections.abc import Iterable, Iterator
 from html import escape
 
@@ -7,7 +8,10 @@ from exporter import NAME, __version__
 from exporter.analyse.slots import explain_limit
 from exporter.board import Watch
 from exporter.model import ListFailure, Outage, Reading, Shard, Slots, State
+from exporter.poll import bugs
 from exporter.web.pages.holders import HOLDERS_STYLE, render_holders
+
+log = logging.getLogger(__name__)
 
 _WARNING, _CRITICAL = 0.8, 0.9
 _LIST_FAILURES = {
@@ -52,7 +56,7 @@ def render_status(watches: Iterable[Watch], now: float, telemetry_path: str, sha
 <main><table><thead><tr><th>Target</th><th>State</th><th>Connections used of limit</th>
 <th>Held by</th><th class="n">Blocked</th>
 <th class="n">Rejected</th><th class="n">Polled</th></tr></thead><tbody>
-{"".join(_row(watch, now) for watch in rows)}</tbody></table></main></body></html>
+{"".join(_row_or_bug(watch, now) for watch in rows)}</tbody></table></main></body></html>
 """.encode()
 
 
@@ -61,6 +65,18 @@ def _urgency(watch: Watch) -> tuple[int, float, str]:
     reading = watch.reading
     fullness = (reading.slots.utilization or 0.0) if reading is not None else 0.0
     return (watch.state is State.OK, -fullness, watch.target.name)
+
+
+def _row_or_bug(watch: Watch, now: float) -> str:
+    """A row that cannot be written costs no other."""
+    try:
+        return _row(watch, now)
+    except Exception as error:
+        if bugs.are_raised():
+            raise
+        log.exception("row of the status page not written", extra={"fields": {"target": watch.target.name}})
+        cells = f"<b>{escape(watch.target.name)}</b>", _note(bugs.explain_bug(error))
+        return f'<tr><td>{cells[0]}</td><td colspan="6">{cells[1]}</td></tr>\n'
 
 
 def _row(watch: Watch, now: float) -> str:
