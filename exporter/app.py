@@ -13,7 +13,7 @@ from typing import Any
 
 import uvloop
 
-from exporter import NAME, __version__, log, threads
+from exporter import NAME, __version__, descriptors, log, threads
 from exporter.analyse.slots import Samples, peak, recent
 from exporter.board import Board
 from exporter.metrics.exposition import Pages
@@ -29,6 +29,10 @@ _START_SPACING_SECONDS = 0.002
 _LAG_INTERVAL_SECONDS = 1.0
 _M_MMAP_THRESHOLD, _LARGE_BYTES = -3, 128 * 1024  # malloc.h, and its own first value
 _LAG_WINDOW_SECONDS = 60.0
+
+_MORE_DESCRIPTORS = (
+    "each target takes one: the others are unreachable; raise the limit (ulimit -n, LimitNOFILE=), or shard"
+)
 
 logger = logging.getLogger(NAME)
 
@@ -194,7 +198,21 @@ class Exporter:
 
     def _apply(self) -> None:
         self._own.targets.set(len(self._config.targets))
+        self._warn_of_targets_that_do_not_fit()
         self._fleet.watch(self._config.targets, self._config.pace, self._config.clients)
+
+    def _warn_of_targets_that_do_not_fit(self) -> None:
+        targets = len(self._config.targets)
+        connected = sum(1 for watch in self._board if watch.reading is not None)
+        fit = descriptors.targets_that_fit(connected)
+        if targets > fit:
+            fields = {
+                "targets": targets,
+                "fit": fit,
+                "limit": descriptors.limit(),
+                "detail": _MORE_DESCRIPTORS,
+            }
+            logger.warning("too few file descriptors", extra={"fields": fields})
 
     def _expire(self) -> None:
         self._fleet.expire(self._config.pace)
@@ -253,6 +271,7 @@ def run(config: Config, load: Callable[[], Config]) -> None:
         await Exporter(config, load).run()
 
     _give_large_buffers_back()
+    descriptors.raise_limit()
     try:
         uvloop.run(main())
     finally:

@@ -120,6 +120,15 @@ PACES_REMEMBERED = _bound(
     _THREADS, 4096, "names and files", "which of them were quick or slow, remembered", "the oldest goes"
 )
 
+_DESCRIPTORS = "File descriptors"
+DESCRIPTORS_KEPT = _bound(
+    _DESCRIPTORS,
+    64,
+    "descriptors",
+    "those kept for HTTP and files (half of all, if that is less)",
+    "a target that would take them is unreachable, and says what to raise",
+)
+
 _HTTP = "HTTP"
 HTTP_CONNECTIONS = _bound(_HTTP, 512, "connections", "all clients together", "requests are answered by 503")
 HTTP_REQUEST_SECONDS = _bound(_HTTP, 10, "seconds", "a request, until it is whole", "the connection is cut")

@@ -14,7 +14,7 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection, UnixDomainSocketConnection
 from redis.asyncio.connection import Connection as TcpConnection
 
-from exporter import threads
+from exporter import descriptors, threads
 from exporter.connection.files import mount_of
 from exporter.connection.wire import Connection
 from exporter.limits import ADDRESSES_AT_ONCE
@@ -90,12 +90,16 @@ async def connect(access: Access, address: str, context: ssl.SSLContext | None) 
         RedisError, OSError: it did not succeed; redis-py wraps the telling error in one of its own.
 
     """
+    descriptors.check_room()
     opened = _unconnected(access, address, context)
     await opened.connect()  # type: ignore[no-untyped-call]
     reader, writer = opened._reader, opened._writer  # noqa: SLF001  pinned by a test
     if reader is None or writer is None:
         raise ConnectionResetError("not connected")
     connection = Connection(writer.transport, release=opened._close)  # type: ignore[arg-type]  # noqa: SLF001
+    if descriptors.is_kept(writer.transport.get_extra_info("socket").fileno()):  # many connected at once
+        connection.close()
+        raise descriptors.too_many()
     reader.feed_eof()  # no more comes this way: reading what has come cannot wait
     connection.take_over(await reader.read())
     return connection
