@@ -10,7 +10,7 @@ import errno
 import threading
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, TypeVar
@@ -52,12 +52,14 @@ class _Job:
     waiters: list["asyncio.Future[Any]"] = field(default_factory=list)
     started: float = 0.0
 
-    def settle(self, result: object, error: BaseException | None) -> None:
+    def settle(
+        self, waiters: "Sequence[asyncio.Future[Any]]", result: object, error: BaseException | None
+    ) -> None:
         """Tell those who wait, each in its own loop."""
-        for future in self.waiters:
+        for future in waiters:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 future.get_loop().call_soon_threadsafe(self._settle, future, result, error)
-        if not self.waiters and error is None:
+        if not waiters and error is None:
             self.unwanted(result)
 
     def _settle(self, future: "asyncio.Future[Any]", result: object, error: BaseException | None) -> None:
@@ -153,7 +155,7 @@ class Crew:
             if len(self._ready) >= self._idle and not self._add_thread():
                 if not self._threads:  # else one of those takes it later
                     self._forget(job)
-                    job.settle(None, NoThreadError())
+                    job.settle(job.waiters, None, NoThreadError())
                 return
             del self._waiting[job]
             job.started = time.monotonic()
@@ -200,13 +202,14 @@ class Crew:
             with self._changed:
                 self._note_pace(job)
                 self._forget(job)
-                self._start()
-            job.settle(result, failure)
-            del job, result, failure  # while it waits for the next, it holds nothing
+                waiters = tuple(job.waiters)  # those who leave from now on are told, and do not listen
+            job.settle(waiters, result, failure)
+            del job, waiters, result, failure  # while it waits for the next, it holds nothing
 
     def _take(self) -> _Job | None:
         with self._changed:
             self._idle += 1
+            self._start()
             self._changed.wait_for(lambda: self._ready, _IDLE_SECONDS)
             self._idle -= 1
             if self._ready:

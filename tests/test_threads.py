@@ -176,8 +176,8 @@ def test_a_thread_that_cannot_be_started_is_an_error_of_the_work_and_not_more(
                 patch.setattr(threading.Thread, "start", refuse)
                 second = crew.run("b", lambda: "b")
                 assert crew.is_waiting("b"), "there is a thread that can take it later"
-            hang.let_go()
-            assert (await first, await second) == ("a", "b")
+                hang.let_go()
+                assert (await first, await second) == ("a", "b")
         async with asyncio.timeout(10):
             while _threads_of("test"):
                 await asyncio.sleep(0.01)

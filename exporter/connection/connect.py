@@ -97,7 +97,8 @@ async def connect(access: Access, address: str, context: ssl.SSLContext | None) 
     if reader is None or writer is None:
         raise ConnectionResetError("not connected")
     connection = Connection(writer.transport, release=opened._close)  # type: ignore[arg-type]  # noqa: SLF001
-    if descriptors.is_kept(writer.transport.get_extra_info("socket").fileno()):  # many connected at once
+    used = writer.transport.get_extra_info("socket")  # None where the other side has hung up
+    if used is not None and descriptors.is_kept(used.fileno()):  # many connected at once
         connection.close()
         raise descriptors.too_many()
     reader.feed_eof()  # no more comes this way: reading what has come cannot wait

@@ -63,7 +63,10 @@ def mount_of(path: Path) -> str:
 
     All files of a mount hang together when it does.
     """
-    inside = os.path.abspath(path)  # noqa: PTH100  Path.resolve would look at the disk
+    try:
+        inside = os.path.abspath(path)  # noqa: PTH100  Path.resolve would look at the disk
+    except OSError:  # the working directory is gone
+        return "/"
     mounts = _mounts(int(time.monotonic() / _MOUNTS_SECONDS))
     return next((mount for mount in mounts if inside == mount or inside.startswith(f"{mount}/")), "/")
 
