@@ -13,6 +13,7 @@ help:
 	@echo "make image   the container image (DOCKER_BUILD='podman build --format docker', or whatever builds a Dockerfile)"
 	@echo "make test    the whole test suite, with what it needs"
 	@echo "make fuzz    FUZZ_REPLIES (1000000) mutated replies in process, FUZZ_POLLS (10000) over sockets; FUZZ_SEED repeats one"
+	@echo "             then 100,000 random HTTP requests"
 	@echo "make soak    30 targets behind a network that misbehaves, for SOAK_SECONDS (600); SOAK_SEED repeats one; as root"
 	@echo "make bench   beside redis_exporter on the same servers, into docs/benchmarks.md"
 	@echo "make check   format, lint, types, import contracts"

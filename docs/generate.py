@@ -85,11 +85,12 @@ The file is a regular file of at most 10 MiB (`limits.md` has the other bounds).
 leaves the old settings in force.
 
 Durations are written as in Prometheus: `500ms`, `5s`, `1m30s`. A list in a variable is written with commas.
-SIGHUP or `POST /-/reload` reads everything again; a faulty file leaves the old settings in force, and
-connections of unchanged targets stay open. `POST` answers 200 when that is done, 500 with every fault, and
-after 8 seconds 202: the outcome is then the log line `configuration loaded` or `configuration refused`, and
-the metric `redis_connection_exporter_config_last_reload_successful`. Only `web.listen_address` needs a
-restart.
+SIGHUP reads everything again; a faulty file leaves the old settings in force, and connections of unchanged
+targets stay open. Only `web.listen_address` needs a restart. With `web.enable_lifecycle: true`,
+`POST /-/reload` does the same, at most once in `poll.interval`, and not for a page of another site. It
+answers 200 when that is done, 500 with every fault, and after 8 seconds 202: the outcome is then the log
+line `configuration loaded` or `configuration refused`, and the metric
+`redis_connection_exporter_config_last_reload_successful`.
 
 Passwords are given in the file, in a variable, or best in a `password_file`, which is read again at each
 connect. They are refused on the command line and in URLs, and shown nowhere. `auth` holds for every target

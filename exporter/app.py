@@ -144,7 +144,7 @@ class Exporter:
                 self._fleet = Fleet(tasks, self._board, self._pages)
                 self._apply()
                 site = Site(self._board, self._pages, lambda: self._config, self.reload, self._expire)
-                tasks.create_task(serve_http(site, sockets), name="http")
+                tasks.create_task(serve_http(site, sockets, self._own.http_connections.set), name="http")
                 tasks.create_task(self._measure_lag(), name="lag")
                 tasks.create_task(self._obey(signals, tasks), name="signals")
                 gc.freeze()  # what start-up made stays for ever: no collection looks at it again

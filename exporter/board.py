@@ -84,11 +84,14 @@ class Watch:
 
 
 class Board:
-    """Holds one Watch per target; each is immutable, so whoever took one keeps a consistent view."""
+    """Holds one Watch per target; each is immutable, so whoever took one keeps a consistent view.
+
+    `edition` is another number once something that was shown must not be shown again.
+    """
 
     def __init__(self) -> None:
         self._watches: dict[str, Watch] = {}
-        self.generation = 0
+        self.edition = 0
 
     def __iter__(self) -> Iterator[Watch]:
         """Go through the watches in configured order."""
@@ -109,7 +112,7 @@ class Board:
         self._watches = {
             target.name: _carried_over(old.get(target.access.url.place), target) for target in targets
         }
-        self.generation += 1
+        self.edition += 1
 
     def record(
         self, name: str, observation: Observation, activity: Activity, *, now: float, patience: float
@@ -133,12 +136,12 @@ class Board:
         ]
         for watch in overdue:
             self._replace(watch.overdue())
+        self.edition += bool(overdue)
         return tuple(watch.target.name for watch in overdue)
 
     def _replace(self, after: Watch) -> None:
         name = after.target.name
         before, self._watches[name] = self._watches[name], after
-        self.generation += 1
         if after.state is not before.state:
             _log_change(before, after)
         if after.activity is not before.activity:

@@ -130,13 +130,47 @@ DESCRIPTORS_KEPT = _bound(
 )
 
 _HTTP = "HTTP"
-HTTP_CONNECTIONS = _bound(_HTTP, 512, "connections", "all clients together", "requests are answered by 503")
+HTTP_CONNECTIONS = _bound(
+    _HTTP,
+    256,
+    "connections",
+    "all clients together; a 32nd of the files that may be open where that is less, but 16",
+    "of the address that holds most, the one that was answered longest ago is closed",
+)
+HTTP_CONNECTIONS_PER_ADDRESS = _bound(
+    _HTTP,
+    128,
+    "connections",
+    "one address (of IPv6, a /64); half of all where that is less",
+    "of its own, the one that was answered longest ago is closed",
+)
+HTTP_REQUESTS = _bound(
+    _HTTP,
+    1024,
+    "requests",
+    "all clients together, under way, those of clients that are gone too",
+    "all but health and readiness are answered by 503",
+)
 HTTP_REQUEST_SECONDS = _bound(_HTTP, 10, "seconds", "a request, until it is whole", "the connection is cut")
 HTTP_RELOAD_SECONDS = _bound(
     _HTTP, 8, "seconds", "a reload, until it is done", "the answer is 202, and says where the outcome will be"
 )
+HTTP_HEAD_BYTES = _bound(_HTTP, 16 * KIB, "bytes", "the head of a request", "it is refused")
+HTTP_BODY_BYTES = _bound(
+    _HTTP, 4 * KIB, "bytes", "the body of a request, which is dropped", "it is refused, or the connection cut"
+)
 HTTP_QUERY_BYTES = _bound(_HTTP, 4 * KIB, "bytes", "a query string", "the rest is not read")
 HTTP_ACCEPT_CHARACTERS = _bound(_HTTP, 4 * KIB, "characters", "an Accept header", "the rest is not read")
+HTTP_UNREAD_BYTES = _bound(
+    _HTTP,
+    64 * MIB,
+    "bytes",
+    "pages that clients have not read yet, each counted once; four of the largest always",
+    "whoever has not read for longest is cut",
+)
+PAGES_PER_SECOND = _bound(
+    _HTTP, 4, "times a second", "a page of all targets is made", "those who ask share the newest one"
+)
 
 _LOG = "Log"
 LOG_WAITING_BYTES = _bound(

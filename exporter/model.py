@@ -216,6 +216,8 @@ class Config:
     clients: ClientPlan = ClientPlan()
     shard: Shard = Shard()
     telemetry_path: str = "/metrics"
+    lifecycle: bool = False
+    allowed_hosts: tuple[str, ...] = ()
     log_level: str = "info"
     log_format: str = "logfmt"
     shown: str = ""

@@ -125,6 +125,10 @@ class Daemon:
     def hang_up(self) -> None:
         self.process.send_signal(signal.SIGHUP)
 
+    def post_reload(self) -> Answer:
+        """Ask for a reload over HTTP, as soon as another one is allowed."""
+        return eventually(lambda: answer if (answer := self.ask("/-/reload", "POST")).status != 429 else None)
+
     def stop(self, within: float = 5.0) -> int:
         """End it as an init system does, and return its exit code."""
         self.process.terminate()
@@ -203,8 +207,9 @@ def target(name: str, url: str, **settings: object) -> dict[str, Any]:
 
 
 def quick(*targets: Mapping[str, Any], **sections: object) -> dict[str, Any]:
-    """A configuration that polls as often as it may."""
-    return {"poll": {"interval": "1s", "timeout": "900ms"}, "targets": [*targets], **sections}
+    """A configuration that polls as often as it may, and reloads when asked over HTTP."""
+    pace = {"interval": "1s", "timeout": "900ms"}
+    return {"poll": pace, "web": {"enable_lifecycle": True}, "targets": [*targets], **sections}
 
 
 def log_events(text: str) -> list[dict[str, Any]]:

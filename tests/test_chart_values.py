@@ -38,6 +38,8 @@ OTHER_SETTINGS: dict[str, Any] = {
     "poll.keep_waiting": "90s",
     "web.listen_address": ["0.0.0.0:9999", "[::1]:9999"],
     "web.telemetry_path": "/redis/metrics",
+    "web.enable_lifecycle": True,
+    "web.allowed_hosts": ["exporter.example", "10.0.0.1"],
 }
 RENAME = [{"match": r"^a-(\d+): b#", "to": r"a-\1"}, {"match": '"', "to": "'"}]
 OTHER_TARGET: dict[str, Any] = {

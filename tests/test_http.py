@@ -5,6 +5,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from exporter.demo.servers import running_server
 from exporter.limits import HTTP_REQUEST_SECONDS
 from tests.conftest import StartServer, need
 from tests.daemon import Daemon, Scrape, quick, running_exporter, target
+from tests.series import reload
 from tests.servers.kinds import SYSTEM
+from tests.strangers import HEALTH
 from tests.waiting import eventually
 
 
@@ -27,6 +30,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         config = quick(
             target("one", url, labels={"team": "checkout"}),
             target("a b<i>&", url.replace("127.0.0.1", "localhost"), password="unneeded-but-secret"),
+            web={},
         )
         with running_exporter(folder, config) as running:
             running.wait_for({"one": "ok", "a b<i>&": "auth"})
@@ -147,6 +151,52 @@ def test_no_header_makes_an_error(daemon: Daemon, header: str) -> None:
     assert daemon.ask("/metrics", accept=header, accept_encoding=header).status == 200
 
 
+@pytest.mark.parametrize(
+    ("path", "method", "status"),
+    [
+        ("/", "GET", 200),
+        ("/metrics", "GET", 200),
+        ("/probe?target=one", "GET", 200),
+        ("/sd", "GET", 200),
+        ("/config", "GET", 200),
+        ("/-/healthy", "GET", 200),
+        ("/-/ready", "GET", 200),
+        ("/nothing", "GET", 404),
+        ("/metrics", "POST", 405),
+        ("/-/reload", "POST", 403),
+    ],
+)
+def test_no_page_is_kept_framed_or_handed_on_by_a_browser(
+    daemon: Daemon, path: str, method: str, status: int
+) -> None:
+    answer = daemon.ask(path, method, sec_fetch_site="same-site")
+    assert answer.status == status
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["x-frame-options"] == "DENY"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+    assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize("headers", [{"sec_fetch_site": "cross-site"}, {"origin": "https://evil.example"}])
+def test_a_page_of_another_site_gets_nothing_but_the_status_page(
+    daemon: Daemon, headers: dict[str, str]
+) -> None:
+    for path in ("/metrics", "/probe?target=one", "/sd", "/config", "/-/healthy", "/-/ready", "/nothing"):
+        assert daemon.ask(path, **headers).status == 403, path
+    assert daemon.ask("/-/reload", "POST", **headers).status == 403
+    assert daemon.ask("/", **headers).status == 200
+    assert daemon.ask("/metrics", sec_fetch_site="none").status == 200
+
+
+def test_by_default_it_answers_under_any_name(daemon: Daemon) -> None:
+    for host in ("anything.example", "anything.example:80", ""):
+        assert daemon.ask("/metrics", host=host).status == 200
+
+
 def _raw(port: int, request: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(request)
@@ -170,34 +220,42 @@ def test_what_is_no_http_is_refused_and_harms_nobody(daemon: Daemon, request_byt
     assert daemon.ask("/-/healthy").status == 200
 
 
-@pytest.mark.parametrize(
-    "first", [b"", b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["first", "second"]
-)
-def test_a_request_that_drips_in_is_cut_and_others_are_served_meanwhile(daemon: Daemon, first: bytes) -> None:
+_DRIPS = {
+    "a first request": (b"", b"GET /metrics HTTP/1.1\r\n", b"X-Header: 1\r\n"),
+    "a second request": (HEALTH, b"GET /metrics HTTP/1.1\r\n", b"X-Header: 1\r\n"),
+    "a body": (HEALTH.replace(b"\r\n\r\n", b"\r\nContent-Length: 4000\r\n\r\n"), b"", b"x"),
+}
+
+
+def test_what_drips_in_is_cut_and_others_are_served_meanwhile(daemon: Daemon) -> None:
+    with ThreadPoolExecutor(len(_DRIPS)) as pool:
+        cut = {name: pool.submit(_drip, daemon, *drip) for name, drip in _DRIPS.items()}
+        assert daemon.ask("/metrics").status == 200
+        for name, seconds in cut.items():
+            assert seconds.result() > HTTP_REQUEST_SECONDS / 2, name
+
+
+def _drip(daemon: Daemon, first: bytes, begin: bytes, drop: bytes) -> float:
+    """Send a drop now and then, until that is cut; seconds."""
+    started = time.monotonic()
     with socket.create_connection(("127.0.0.1", daemon.port)) as slow:
         slow.settimeout(0.2)
-        _drip(daemon, slow, first)
 
+        def cut() -> bool:
+            try:
+                slow.sendall(drop)
+                return slow.recv(100) == b""
+            except TimeoutError:
+                return False
+            except OSError:
+                return True
 
-def _drip(daemon: Daemon, slow: socket.socket, first: bytes) -> None:
-    started = time.monotonic()
-
-    def cut() -> bool:
-        try:
-            slow.sendall(b"G" if time.monotonic() - started < 1 else b"X-Header: 1\r\n")
-            return slow.recv(100) == b""
-        except TimeoutError:
-            return False
-        except OSError:
-            return True
-
-    if first:
         slow.sendall(first)
-        assert slow.recv(4096).startswith(b"HTTP/1.1 200")
-    slow.sendall(b"GET /metrics HTTP/1.1\r\n")
-    assert daemon.ask("/metrics").status == 200
-    eventually(cut, 2 * HTTP_REQUEST_SECONDS + 5)
-    assert time.monotonic() - started > HTTP_REQUEST_SECONDS / 2
+        if first:
+            assert slow.recv(4096).startswith(b"HTTP/1.1 200")
+        slow.sendall(begin)
+        eventually(cut, 2 * HTTP_REQUEST_SECONDS + 5)
+    return time.monotonic() - started
 
 
 def test_another_path_for_the_metrics_page(start_server: StartServer, tmp_path: Path) -> None:
@@ -207,3 +265,45 @@ def test_another_path_for_the_metrics_page(start_server: StartServer, tmp_path: 
         assert running.ask("/redis/metrics").status == 200
         assert running.ask("/metrics").status == 404
         assert 'href="/redis/metrics"' in running.ask("/").text
+
+
+def test_it_answers_under_the_allowed_names_only_where_there_are_some(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    url = f"redis://127.0.0.1:{start_server().port}"
+    names = ["Exporter.example", "exporter"]
+    config = quick(target("one", url), web={"allowed_hosts": names, "enable_lifecycle": True})
+    with running_exporter(tmp_path, config) as running:
+        for host in ("exporter.example:10051", "EXPORTER", f"127.0.0.1:{running.port}", "[::1]", "localhost"):
+            assert running.ask("/metrics", host=host).status == 200, host
+        for path, method in (("/", "GET"), ("/metrics", "GET"), ("/nothing", "GET"), ("/-/reload", "POST")):
+            answer = running.ask(path, method, host="rebound.example")
+            assert (answer.status, b"web.allowed_hosts" in answer.body) == (403, True)
+        assert b" 403 " in _raw(running.port, b"GET /metrics HTTP/1.0\r\n\r\n").partition(b"\r\n")[0]
+        for path in ("/-/healthy", "/-/ready"):
+            assert eventually(lambda path=path: running.ask(path, host="rebound.example").status == 200)  # type: ignore[misc]
+
+
+def test_it_reloads_over_http_only_where_that_is_set_and_for_no_other_site(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    url = f"redis://127.0.0.1:{start_server().port}"
+    off, on = quick(target("one", url), web={}), quick(target("one", url))
+    with running_exporter(tmp_path, off) as running:
+        answer = running.ask("/-/reload", "POST")
+        assert answer.status == 403
+        assert answer.text == "Send SIGHUP to reload, or set web.enable_lifecycle: true to do it here.\n"
+        assert "configuration loaded" not in running.output()
+        running.configure(on)
+        reload(running)
+        for headers in (
+            {"sec_fetch_site": "same-site"},
+            {"origin": "http://127.0.0.1:1"},
+            {"origin": "null"},
+        ):
+            assert running.ask("/-/reload", "POST", **headers).status == 403
+        answer = running.ask("/-/reload", "POST", origin=f"http://127.0.0.1:{running.port}")
+        assert answer.body == b"Reloaded.\n"
+        running.configure(off)
+        reload(running)
+        assert running.ask("/-/reload", "POST").status == 403

@@ -27,6 +27,7 @@ from tests.daemon import (
     target,
 )
 from tests.leases import not_answering
+from tests.series import reload
 from tests.waiting import eventually
 
 Talk = Callable[..., redis.Redis]
@@ -153,7 +154,7 @@ def test_a_file_that_is_nonsense_does_not_end_it(start_server: StartServer, tmp_
     with running_exporter(tmp_path, quick(target("one", _url(start_server())))) as daemon:
         for nonsense in ("1: x", "null: x", "targets: [{url: !!timestamp x}]", "\x00", "[" * 5000):
             daemon.config.write_text(nonsense)
-            assert daemon.ask("/-/reload", "POST").status == 500, nonsense
+            assert daemon.post_reload().status == 500, nonsense
             daemon.hang_up()
         assert daemon.wait_for({"one": "ok"}).get("redis_up", "one") == 1
 
@@ -173,12 +174,29 @@ def test_a_file_that_never_answers_holds_up_neither_polls_nor_sigterm(
             assert daemon.stop(within=5) == 0
 
 
-def test_many_reloads_at_once_are_few_readings(start_server: StartServer, tmp_path: Path) -> None:
-    with running_exporter(tmp_path, quick(target("one", _url(start_server())))) as daemon:
+def test_of_many_reloads_at_once_one_is_done_and_the_others_hear_when_to_come_again(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    url = _url(start_server())
+    slow = {"poll": {"interval": "1h"}, "web": {"enable_lifecycle": True}, "targets": [target("one", url)]}
+    with running_exporter(tmp_path, slow) as daemon:
         daemon.wait_for({"one": "ok"})
         with ThreadPoolExecutor(30) as pool:
             answers = list(pool.map(lambda _: daemon.ask("/-/reload", "POST"), range(30)))
-        assert {answer.status for answer in answers} <= {200, 202}  # 202: on a machine that is busy
+        done, *others = sorted(answer.status for answer in answers)
+        assert done in (200, 202), "202: on a machine that is busy"
+        assert set(others) == {429}
+        assert {answer.headers.get("retry-after") for answer in answers} <= {None, "3600", "3599"}
+        assert daemon.output().count("configuration loaded") == 1
+        reload(daemon)  # by SIGHUP, whenever one likes
+
+
+def test_many_signals_at_once_are_few_readings(start_server: StartServer, tmp_path: Path) -> None:
+    with running_exporter(tmp_path, quick(target("one", _url(start_server())))) as daemon:
+        daemon.wait_for({"one": "ok"})
+        for _ in range(30):
+            daemon.hang_up()
+        reload(daemon)
         assert 1 <= daemon.output().count("configuration loaded") <= 10
 
 
@@ -201,7 +219,7 @@ def test_a_reload_to_a_shorter_interval_counts_at_once_and_turns_nothing_red(
     with running_exporter(tmp_path, slow) as daemon:
         daemon.wait_for({"one": "ok"})
         daemon.configure(quick(target("one", _url(server))))
-        assert daemon.ask("/-/reload", "POST").status == 200
+        reload(daemon)
         until = time.monotonic() + 4
         while time.monotonic() < until:
             assert daemon.scrape().get("redis_up", "one") == 1

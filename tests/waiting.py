@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(check: Callable[[], T], within: float = 15.0) -> T:
+def eventually(check: Callable[[], T | None], within: float = 15.0) -> T:
     """Return the first truthy answer of a check; fail with the last one when the time is over."""
     deadline = time.monotonic() + within
     while not (answer := check()):

@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import gzip
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -13,12 +13,12 @@ from exporter.board import Board, Watch
 from exporter.metrics.catalogue import CATALOGUE
 from exporter.metrics.negotiation import Format
 from exporter.metrics.own import OwnMetrics
+from exporter.metrics.shared import Shared
 from exporter.metrics.spec import Buckets, Distributed, Family, Field, Kind
 from exporter.model import Target
 
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 _COMPRESS_ASIDE_BYTES = 128 * 1024  # above it gzip takes longer than a loop may be held
-_OWN_METRICS_SECONDS = 1.0  # how old the exporter's own numbers may be on a page
 _BYTES_BETWEEN_YIELDS = 128 * 1024
 
 _MAX_REMEMBERED = 4096
@@ -192,8 +192,7 @@ class Pages:
         self._own = own
         self._writers: dict[str, _Writer] = {}
         self._cells: dict[str, Cells] = {}
-        self._ready: dict[Format, tuple[int, float, Page]] = {}
-        self._building = {form: asyncio.Lock() for form in Format}
+        self._ready = {form: Shared(partial(self._make, form), lambda: board.edition) for form in Format}
 
     def set_targets(self) -> Mapping[str, Exception]:
         """Take the board's targets anew: forget those that are gone, write labels that have changed.
@@ -230,16 +229,12 @@ class Pages:
             raise
 
     async def page(self, form: Format) -> Page:
-        """The page of all targets; made once per generation of the board, and at least once a second."""
-        async with self._building[form]:
-            generation, now = self._board.generation, time.monotonic()
-            made_from, made_at, page = self._ready.get(form, (-1, 0.0, None))
-            if page is None or made_from != generation or now - made_at > _OWN_METRICS_SECONDS:
-                own = self._own.openmetrics() if form is Format.OPENMETRICS_1_0_0 else self._own.text()
-                plain = await _join(form, tuple(self._cells.values()), own)
-                page = Page(plain)
-                self._ready[form] = generation, now, page
-            return page
+        """The page of all targets, a quarter second old at most, or a second where they are thousands."""
+        return await self._ready[form].get()
+
+    async def _make(self, form: Format) -> Page:
+        own = self._own.openmetrics() if form is Format.OPENMETRICS_1_0_0 else self._own.text()
+        return Page(await _join(form, tuple(self._cells.values()), own))
 
     async def page_of(self, name: str, form: Format) -> Page:
         """The page of one target, without the exporter's own metrics."""

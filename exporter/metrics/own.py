@@ -72,6 +72,11 @@ class OwnMetrics:
         )
         names.set_function(names_remembered)
         self.registry.register(_LogLines())
+        self.http_connections = Gauge(
+            f"{_PREFIX}http_connections",
+            "HTTP connections that are held now, of scrapers, browsers and all others.",
+            registry=self.registry,
+        )
         PlatformCollector(registry=self.registry)
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)

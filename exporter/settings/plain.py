@@ -23,6 +23,8 @@ def plain_config(settings: Settings) -> Config:
         clients=_plan(settings.clients),
         shard=shard,
         telemetry_path=settings.web.telemetry_path,
+        lifecycle=settings.web.enable_lifecycle,
+        allowed_hosts=settings.web.allowed_hosts,
         log_level=settings.log.level,
         log_format=settings.log.format,
         shown=_shown(settings),

@@ -417,8 +417,18 @@ class Web(Section):
         description="Address to listen on, as in `:10051`; may be given several times.",
     )
     telemetry_path: PagePath = Field(default="/metrics", description="Path of the metrics page.")
+    enable_lifecycle: bool = Field(
+        default=False,
+        description="Whether `POST /-/reload` reloads the settings, at most once in `poll.interval`; SIGHUP "
+        "always does.",
+    )
+    allowed_hosts: Annotated[tuple[HostName, ...], NoDecode] = Field(
+        default=(),
+        description="Names under which the exporter answers, against DNS rebinding: other values of the Host "
+        "header are refused. Addresses, `localhost` and the health pages need no name here. Default: any.",
+    )
 
-    @field_validator("listen_address", mode="before")
+    @field_validator("listen_address", "allowed_hosts", mode="before")
     @classmethod
     def _separated_by_commas(cls, given: object) -> object:
         return given.split(",") if isinstance(given, str) else given
@@ -429,6 +439,11 @@ class Web(Section):
         if not addresses:
             raise PydanticCustomError("no_address", "no address to listen on: write :10051")
         return addresses
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _as_compared(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name.lower().removesuffix(".") for name in names)
 
     @field_validator("telemetry_path")
     @classmethod

@@ -2,51 +2,38 @@
 
 import asyncio
 import json
+import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
-from email.utils import formatdate
 from typing import Any
 from urllib.parse import parse_qs
 
 from exporter.board import Board
-from exporter.limits import HTTP_QUERY_BYTES, HTTP_RELOAD_SECONDS
+from exporter.limits import HTTP_BODY_BYTES, HTTP_QUERY_BYTES, HTTP_RELOAD_SECONDS, HTTP_REQUESTS
 from exporter.metrics.exposition import Page, Pages
 from exporter.metrics.negotiation import accepts_gzip, negotiate_format
+from exporter.metrics.shared import Shared
 from exporter.model import Config, ConfigError
+from exporter.web.answer import Answer, Request, headers_of
+from exporter.web.origin import from_another_site, from_our_own_pages, is_called
 from exporter.web.pages.status import render_status
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-_TEXT = "text/plain; charset=utf-8"
 _RELOAD = "/-/reload"
 _SLOW_RELOAD = b"""\
 The settings are still being read; until they are, the old ones stay in force. The outcome will be a log line,
 "configuration loaded" or "configuration refused" with each fault, and it will be in the metric
 redis_connection_exporter_config_last_reload_successful on the metrics page.
 """
+_HEALTH = ("/-/healthy", "/-/ready")
+_COMPLAIN_AGAIN_SECONDS = 60.0
+_STATUS_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
 
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A whole response."""
-
-    body: bytes
-    status: int = 200
-    content_type: str = _TEXT
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What of a request matters here; header names are in lower case."""
-
-    method: str
-    path: str
-    query: bytes
-    headers: dict[str, str]
+log = logging.getLogger(__name__)
 
 
 Handler = Callable[[Request], Awaitable[Answer]]
@@ -69,6 +56,10 @@ class Site:
         self._reload = reload
         self._expire = expire
         self._slow_reloads: set[asyncio.Future[ConfigError | None]] = set()
+        self._status_page = Shared(self._render_status, lambda: board.edition)
+        self._reload_tried_at = -math.inf
+        self._under_way = 0
+        self._complained_at = -math.inf
         self._routes: dict[str, Handler] = {
             "/": self._status,
             "/probe": self._probe,
@@ -88,24 +79,29 @@ class Site:
             key, text = name.decode("latin-1"), value.decode("latin-1")
             headers[key] = f"{headers[key]},{text}" if key in headers else text
         request = Request(scope["method"], scope["path"], scope["query_string"][:HTTP_QUERY_BYTES], headers)
-        answer = await self._answer(request)
-        answered = (
-            ("content-type", answer.content_type),
-            ("content-length", str(len(answer.body))),
-            ("date", formatdate(usegmt=True)),
-            ("x-content-type-options", "nosniff"),
-            *answer.headers,
-        )
-        await send(
-            {
-                "type": "http.response.start",
-                "status": answer.status,
-                "headers": [(name.encode(), value.encode("latin-1")) for name, value in answered],
-            }
-        )
+        self._under_way += 1
+        try:
+            answer = await self._answer(request)
+        except Exception as error:  # noqa: BLE001  a bug in a page costs that page
+            answer = self._broken(error)
+        finally:
+            self._under_way -= 1
+        start = {"type": "http.response.start", "status": answer.status, "headers": headers_of(answer)}
+        await send(start)
         await send({"type": "http.response.body", "body": answer.body})
 
+    def _broken(self, error: Exception) -> Answer:
+        """Log a bug of ours with its traceback; not each time, for strangers choose how often."""
+        now = time.monotonic()
+        if now - self._complained_at >= _COMPLAIN_AGAIN_SECONDS:
+            self._complained_at = now
+            log.error("page failed", exc_info=error)
+        return Answer(b"This page failed, and the log says why.\n", 500)
+
     async def _answer(self, request: Request) -> Answer:
+        refusal = self._refusal(request)
+        if refusal is not None:
+            return refusal
         routes = {**self._routes, self._config().telemetry_path: self._metrics}
         handler = routes.get(request.path)
         if handler is None:
@@ -115,6 +111,20 @@ class Site:
             return Answer(f"Use {allow} here.\n".encode(), 405, headers=(("allow", allow),))
         self._expire()
         return await handler(request)
+
+    def _refusal(self, request: Request) -> Answer | None:
+        """What is refused whatever page it asks for."""
+        health = request.path in _HEALTH
+        if self._under_way > HTTP_REQUESTS and not health:
+            return Answer(b"Too many requests are under way.\n", 503, headers=(("retry-after", "1"),))
+        if _length(request.headers.get("content-length", "")) > HTTP_BODY_BYTES:
+            return Answer(b"No page here takes a body.\n", 413, headers=(("connection", "close"),))
+        names = self._config().allowed_hosts
+        if names and not health and not is_called(request.headers.get("host", ""), names):
+            return Answer(b"This name is not in web.allowed_hosts of the exporter.\n", 403)
+        if request.path != "/" and from_another_site(request.headers):
+            return Answer(b"A page of another site has sent your browser here. Open / instead.\n", 403)
+        return None
 
     async def _metrics(self, request: Request) -> Answer:
         form, escaping = negotiate_format(request.headers.get("accept", ""))
@@ -133,11 +143,13 @@ class Site:
         )
 
     async def _status(self, _: Request) -> Answer:
-        config = self._config()
-        html = render_status(self._board, time.time(), config.telemetry_path, config.shard)
-        policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
-        headers = (("content-security-policy", policy), ("cache-control", "no-store"))
+        headers = (("content-security-policy", _STATUS_POLICY),)
+        html = await self._status_page.get()
         return Answer(html, content_type="text/html; charset=utf-8", headers=headers)
+
+    async def _render_status(self) -> bytes:
+        config = self._config()
+        return render_status(self._board, time.time(), config.telemetry_path, config.shard)
 
     async def _service_discovery(self, _: Request) -> Answer:
         groups = [
@@ -160,8 +172,11 @@ class Site:
             return Answer(b"The exporter is ready.\n")
         return Answer(b"Some targets were not tried yet.\n", 503)
 
-    async def _reloaded(self, _: Request) -> Answer:
-        reload = asyncio.ensure_future(self._refusal())
+    async def _reloaded(self, request: Request) -> Answer:
+        forbidden = self._reload_forbidden(request)
+        if forbidden is not None:
+            return forbidden
+        reload = asyncio.ensure_future(self._refusal_of_reload())
         self._slow_reloads.add(reload)  # nobody else may hold it
         reload.add_done_callback(self._slow_reloads.discard)
         await asyncio.wait({reload}, timeout=HTTP_RELOAD_SECONDS)
@@ -172,12 +187,31 @@ class Site:
             return Answer(f"The old configuration stays:\n{refusal}\n".encode(), 500)
         return Answer(b"Reloaded.\n")
 
-    async def _refusal(self) -> ConfigError | None:
+    async def _refusal_of_reload(self) -> ConfigError | None:
         try:
             await self._reload()
         except ConfigError as error:
             return error
         return None
+
+    def _reload_forbidden(self, request: Request) -> Answer | None:
+        config = self._config()
+        if not config.lifecycle:
+            return Answer(b"Send SIGHUP to reload, or set web.enable_lifecycle: true to do it here.\n", 403)
+        if not from_our_own_pages(request.headers):
+            return Answer(b"A page of another site may not reload the exporter.\n", 403)
+        now = time.monotonic()
+        wait = self._reload_tried_at + config.pace.interval - now
+        if wait > 0:
+            after = (("retry-after", str(math.ceil(wait))),)
+            return Answer(b"Reload at most once in poll.interval, or send SIGHUP.\n", 429, headers=after)
+        self._reload_tried_at = now
+        return None
+
+
+def _length(text: str) -> int:
+    """A Content-Length; h11 lets nothing pass that is none."""
+    return int(text) if text.isdecimal() else 0
 
 
 async def _exposition(page: Page, content_type: str, request: Request) -> Answer:

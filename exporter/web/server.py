@@ -1,61 +1,44 @@
-"""uvicorn, embedded: our sockets, our signals, and a deadline for slow requests."""
+"""uvicorn, embedded: our sockets, our signals, our bounds."""
 
 import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from exporter.limits import HTTP_CONNECTIONS, HTTP_REQUEST_SECONDS
+from exporter.limits import HTTP_HEAD_BYTES
 from exporter.model import ListenAddress
+from exporter.web.connections import Connections, connections_at_most
+from exporter.web.listener import Listener
+from exporter.web.protocol import BoundedProtocol
 from exporter.web.routes import Site
 
 _DRAIN_SECONDS = 3
-
-
-class _PatientProtocol(H11Protocol):
-    """Cuts a connection on which a request, or the reading of its answer, does not get on in time.
-
-    uvicorn itself waits for ever for a request that drips in and for a client that does not read.
-    """
-
-    def connection_made(self, transport: Any) -> None:  # noqa: ANN401  uvicorn types it more narrowly
-        super().connection_made(transport)
-        self._stuck_at: object = None
-        self._watch()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._timer.cancel()
-        super().connection_lost(exc)
-
-    def _watch(self) -> None:
-        self._timer = self.loop.call_later(HTTP_REQUEST_SECONDS, self._cut_or_go_on)
-
-    def _cut_or_go_on(self) -> None:
-        cycle = self.cycle
-        unfinished = (
-            cycle is None
-            or not cycle.response_complete
-            or bool(self.conn.trailing_data[0])
-            or self.transport.get_write_buffer_size() > 0
-        )
-        if unfinished and cycle is self._stuck_at:
-            self.transport.abort()
-        else:
-            self._stuck_at = cycle if unfinished else self  # no cycle is the protocol itself
-            self._watch()
+_WAITING = 1024  # whoever comes when more wait to be accepted tries again a second later
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to app.py, and sleeps until told to stop; uvicorn itself looks ten times a second."""
+    """Leaves signals to app.py and sockets to a Listener, and sleeps until told to stop.
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    uvicorn itself looks ten times a second.
+    """
+
+    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
         super().__init__(config)
+        self._connections = connections
         self.stop = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept connections."""
+        await self.lifespan.startup()
+        listener = Listener(sockets or [], self._connections, self._protocol)
+        self.servers = [listener]  # type: ignore[list-item]  # it is closed and waited for like one
+        self.started = True
+
+    def _protocol(self, peer: str) -> BoundedProtocol:
+        return BoundedProtocol(self.config, self.server_state, self._connections, peer)
 
     async def main_loop(self) -> None:
         await self.stop.wait()
@@ -89,29 +72,31 @@ def _bind_one(address: ListenAddress) -> socket.socket:
     if not address.host and socket.has_dualstack_ipv6():
         with contextlib.suppress(OSError):  # an address in use fails again below, with its reason
             return socket.create_server(
-                ("", address.port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128
+                ("", address.port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=_WAITING
             )
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    return socket.create_server((address.host, address.port), family=family, backlog=128)
+    return socket.create_server((address.host, address.port), family=family, backlog=_WAITING)
 
 
-async def serve_http(site: Site, sockets: list[socket.socket]) -> None:
-    """Serve until cancelled, then let requests under way finish for a moment."""
+async def serve_http(site: Site, sockets: list[socket.socket], held: Callable[[int], object]) -> None:
+    """Serve until cancelled, then let requests under way finish for a moment.
+
+    `held` hears how many connections there are, whenever that changes.
+    """
     config = uvicorn.Config(
         site,
-        http=_PatientProtocol,
+        http=BoundedProtocol,
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
         date_header=False,  # routes.py writes it; uvicorn would need a tick each second
-        h11_max_incomplete_event_size=16 * 1024,
-        limit_concurrency=HTTP_CONNECTIONS,
+        h11_max_incomplete_event_size=HTTP_HEAD_BYTES,
         timeout_keep_alive=75,  # longer than most scrape intervals
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
-    server = _Server(config)
+    server = _Server(config, Connections(connections_at_most(), held))
     serving = asyncio.ensure_future(server.serve(sockets=sockets))
     try:
         await asyncio.shield(serving)

@@ -126,7 +126,7 @@ def _render(info: ServerInfo, targets: int) -> tuple[int, float, float]:
     samples = sum(1 for line in plain.splitlines() if not line.startswith(b"#"))
 
     def ours() -> object:
-        board.generation += 1
+        board.edition += 1
         return asyncio.run(pages.page(Format.TEXT_0_0_4))
 
     registry = CollectorRegistry()

@@ -101,7 +101,7 @@ def running_as_set(folder: Path, ports: Sequence[int], settings: str = "") -> It
     port = free_port()
     targets = "".join(f"  - {{name: t{port}, url: 'redis://127.0.0.1:{port}'}}\n" for port in ports)
     config = folder / f"bench-{port}.yaml"
-    config.write_text(f"{settings}log: {{level: warn}}\ntargets:\n{targets}")
+    config.write_text(f"{settings}log: {{level: warn}}\nweb: {{enable_lifecycle: true}}\ntargets:\n{targets}")
     command = [sys.executable, "-m", "exporter", "--config.file", str(config)]
     with _running([*command, "--web.listen-address", f"127.0.0.1:{port}"], port) as exporter:
         yield exporter

@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz REPLIES POLLS SECONDS [SEED]`: all that reads replies, against mutated ones."""
+"""`python -m tests.fuzz REPLIES POLLS SECONDS [SEED]`: readers, against mutated bytes."""
 
 import os
 import random
@@ -7,8 +7,10 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
+from tests import http_fuzz
 from tests.fuzz import inside, properties, sockets
 
+_REQUESTS = 100_000
 MOST_BYTES = 40_000_000  # more at the end than after a tenth: the memory of names fills up meanwhile
 
 
@@ -34,8 +36,12 @@ def main(replies: int, polls: int, seconds: float, seed: int) -> None:
     )
     done = properties.run(seconds)
     print(
-        f"{done} rounds of {properties.EXAMPLES} replies: the fast reader and the slow one agree on every one"
+        f"{done} rounds of {properties.EXAMPLES} replies: fast reader and slow one agree on every one",
+        flush=True,
     )
+    statuses = http_fuzz.fuzz(seed, requests=_REQUESTS)
+    counts = ", ".join(f"{count} {status.decode()}" for status, count in statuses.most_common())
+    print(f"{statuses.total()} random HTTP requests: {counts}; none raised anything")
 
 
 if __name__ == "__main__":
