@@ -90,7 +90,7 @@ def random_request(chance: random.Random) -> bytes:
     return request
 
 
-class _Transport(asyncio.Transport):
+class Pipe(asyncio.Transport):
     """Where a protocol writes to; closes as a real one does, in the next turn of the loop."""
 
     def __init__(self, protocol: BoundedProtocol) -> None:
@@ -149,12 +149,17 @@ class Fuzzed:
     async def _reload(self) -> None:
         await asyncio.sleep(0)
 
-    async def converse(self, chance: random.Random, requests: int) -> None:
-        """Say so much over one connection, in pieces, until it is closed or all is said; then hang up."""
+    def connect(self) -> tuple[BoundedProtocol, "Pipe"]:
+        """A connection that has just been made."""
         protocol = BoundedProtocol(self._config, self._state, self.connections, "peer")
         self.connections.add(protocol)
-        transport = _Transport(protocol)
+        transport = Pipe(protocol)
         protocol.connection_made(transport)
+        return protocol, transport
+
+    async def converse(self, chance: random.Random, requests: int) -> None:
+        """Say so much over one connection, in pieces, until it is closed or all is said; then hang up."""
+        protocol, transport = self.connect()
         said = b"".join(random_request(chance) for _ in range(requests))
         while said and not transport.is_closing():
             size = chance.choice((1, 50, 5000, 300_000))

@@ -1,5 +1,6 @@
 """Strangers who mean no good, over HTTP: they hurt themselves, and others are served meanwhile."""
 
+import asyncio
 import contextlib
 import random
 import resource
@@ -15,7 +16,7 @@ from exporter.demo.servers import running_server
 from exporter.limits import HTTP_CONNECTIONS, HTTP_CONNECTIONS_PER_ADDRESS
 from tests.conftest import need, need_program
 from tests.daemon import Daemon, quick, running_exporter, target
-from tests.http_fuzz import fuzz, random_request
+from tests.http_fuzz import Fuzzed, fuzz, random_request
 from tests.servers.kinds import SYSTEM
 from tests.strangers import HEALTH, alive, answer_to, cpu_seconds, crowd, memory_bytes, seconds_of
 from tests.waiting import eventually
@@ -132,6 +133,40 @@ def test_connections_that_are_opened_used_and_reset_leave_no_memory_behind(daemo
     before = memory_bytes(daemon)
     used_and_reset(1500)
     assert memory_bytes(daemon) - before < 8 * MB
+
+
+def test_a_connection_ends_when_nothing_is_asked_for_though_a_body_ended_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("exporter.web.protocol.HTTP_REQUEST_SECONDS", 0.02)
+
+    async def idle() -> bytes:
+        protocol, pipe = Fuzzed().connect()
+        protocol.data_received(HEALTH.replace(b"\r\n\r\n", b"\r\nContent-Length: 5\r\n\r\nhe"))
+        await asyncio.sleep(0.01)
+        protocol.data_received(b"llo")
+        async with asyncio.timeout(10):
+            while not pipe.is_closing():
+                await asyncio.sleep(0.01)
+        return bytes(pipe.written)
+
+    assert asyncio.run(idle()).startswith(b"HTTP/1.1 200 ")
+
+
+def test_who_asks_for_thousands_of_pages_and_reads_none_holds_up_neither_others_nor_the_end(
+    tmp_path: Path,
+) -> None:
+    need(SYSTEM.present, "redis-server is not installed")
+    with running_server(SYSTEM.command, tmp_path) as server:
+        config = quick(target("one", f"redis://127.0.0.1:{server.port}"))
+        with running_exporter(tmp_path, config) as daemon:
+            daemon.wait_for({"one": "ok"})
+            memory = memory_bytes(daemon)
+            with crowd(daemon.port, 200, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 300):
+                assert seconds_of(daemon, "/metrics") < 10
+                assert seconds_of(daemon, "/-/healthy") < 10
+                assert memory_bytes(daemon) - memory < 60 * MB
+                assert daemon.stop(within=15) == 0
 
 
 def test_ten_thousand_random_requests_are_answered_and_raise_nothing() -> None:

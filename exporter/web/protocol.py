@@ -17,6 +17,7 @@ from exporter.web.routes import Receive, Scope, Send
 # h11 looks at its bounds between pieces only: a head of 65,000 lines in one piece of 256 KiB, as the loop
 # reads them, held the loop for half a second.
 _PIECE_BYTES = 4096
+_IDLE_LOOKS = 8
 _BAD_REQUEST = Answer(b"This is no HTTP request.\n", 400, headers=(("connection", "close"),))
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,8 @@ class BoundedProtocol(H11Protocol):
         self._page = (0, 0)
         self._body_of: object = None
         self._body_bytes = 0
-        self._stuck_at: object = None
+        self._seen: object = None
+        self._looks = 0
         self._timer: asyncio.TimerHandle | None = None
         self._unwanted = False
 
@@ -168,7 +170,10 @@ class BoundedProtocol(H11Protocol):
         self._timer = self.loop.call_later(HTTP_REQUEST_SECONDS, self._cut_or_go_on)
 
     def _cut_or_go_on(self) -> None:
-        """Cut where a request, or the reading of its answer, has not got on since the last look."""
+        """Cut where a request, or the reading of its answer, has not got on since the last look.
+
+        Or where nothing was asked for at many of them: uvicorn's own timer is lost when a body ends late.
+        """
         cycle = self.cycle
         unfinished = (
             cycle is None
@@ -177,8 +182,10 @@ class BoundedProtocol(H11Protocol):
             or bool(self.conn.trailing_data[0])
             or self._pending
         )
-        if unfinished and cycle is self._stuck_at:
+        seen = cycle, unfinished
+        self._looks = self._looks + 1 if seen == self._seen else 0
+        self._seen = seen
+        if self._looks >= (1 if unfinished else _IDLE_LOOKS):
             self.cut()
         else:
-            self._stuck_at = cycle if unfinished else self  # no cycle is the protocol itself
             self._watch()

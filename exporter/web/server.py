@@ -90,6 +90,7 @@ async def serve_http(site: Site, sockets: list[socket.socket], held: Callable[[i
         lifespan="off",
         log_config=None,
         access_log=False,
+        proxy_headers=False,  # nobody here asks for the address of a client
         server_header=False,
         date_header=False,  # routes.py writes it; uvicorn would need a tick each second
         h11_max_incomplete_event_size=HTTP_HEAD_BYTES,
