@@ -295,6 +295,10 @@ def test_a_pulse_forgets_what_is_older_than_its_window() -> None:
     assert pulse.opened_per_command == 1.0
 
 
+def test_a_server_that_counts_beyond_any_number_has_a_pulse_like_another() -> None:
+    assert beats((0, 10**30, 10**30, 10**30), (10, 10**31, 10**31, 1)).opened_per_command is None
+
+
 def test_a_server_without_the_counters_has_no_pulse() -> None:
     assert NO_PULSE.after(info(connected_clients=3), 0) == NO_PULSE
 

@@ -1,5 +1,7 @@
 """How an app's connections develop over hours: the slope of their number, and the peak of those in use."""
 
+from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 
 from exporter.analyse.groups import Members
@@ -11,8 +13,7 @@ PEAK_WINDOW_SECONDS = 6 * 3600.0
 _SAMPLE_SECONDS = 60.0
 _LEAST_SLOPE_SECONDS = 600.0
 _PEAK_STEP_SECONDS = 600.0
-
-Sample = tuple[float, int, int]
+_PEAK_STEPS = int(PEAK_WINDOW_SECONDS / _PEAK_STEP_SECONDS)
 
 
 def slope(times: Sequence[float], values: Sequence[float]) -> float:
@@ -28,34 +29,48 @@ def slope(times: Sequence[float], values: Sequence[float]) -> float:
 
 
 class Trend:
-    """One app: a sample each minute of the last hour, and the highest of each ten minutes of the last six."""
+    """One app: a sample each minute of the last hour, and the highest of each ten minutes of the last six.
+
+    The numbers are packed (1.4 KB when all are there), because there is one of these per app and server.
+    """
+
+    __slots__ = ("_busy", "_peaks", "_step", "_times", "_totals", "busy_growth", "growth")
 
     def __init__(self) -> None:
-        self._samples: list[Sample] = []
-        self._peaks: dict[int, int] = {}
+        self._times = array("d")
+        self._totals, self._busy = array("I"), array("I")
+        self._peaks = array("I")  # of one step each, the last one that of `_step`
+        self._step = -1
         self.growth: float | None = None
         self.busy_growth: float | None = None
 
     def update(self, total: int, needed: int, now: float) -> None:
         """Take what a list says, at a moment (monotonic)."""
-        step = int(now // _PEAK_STEP_SECONDS)
-        oldest = int((now - PEAK_WINDOW_SECONDS) // _PEAK_STEP_SECONDS)
-        self._peaks = {at: peak for at, peak in self._peaks.items() if at > oldest}
-        self._peaks[step] = max(needed, self._peaks.get(step, 0))
-        if self._samples and now < self._samples[-1][0] + _SAMPLE_SECONDS:
+        self._note_peak(needed, int(now // _PEAK_STEP_SECONDS))
+        if self._times and now < self._times[-1] + _SAMPLE_SECONDS:
             return
-        self._samples = [each for each in self._samples if each[0] > now - SLOPE_WINDOW_SECONDS]
-        self._samples.append((now, total, needed))
-        if now - self._samples[0][0] >= _LEAST_SLOPE_SECONDS:
-            times, totals, busy = zip(*self._samples, strict=True)
-            self.growth, self.busy_growth = slope(times, totals), slope(times, busy)
+        gone = bisect_right(self._times, now - SLOPE_WINDOW_SECONDS)
+        del self._times[:gone], self._totals[:gone], self._busy[:gone]
+        self._times.append(now)
+        self._totals.append(total)
+        self._busy.append(needed)
+        if now - self._times[0] >= _LEAST_SLOPE_SECONDS:
+            self.growth, self.busy_growth = slope(self._times, self._totals), slope(self._times, self._busy)
         else:
             self.growth = self.busy_growth = None
+
+    def _note_peak(self, needed: int, step: int) -> None:
+        """Let the steps without a list have a peak of 0, and the oldest go."""
+        passed = min(step - self._step, _PEAK_STEPS)
+        self._peaks.extend([0] * passed)
+        del self._peaks[:-_PEAK_STEPS]
+        self._peaks[-1] = max(needed, self._peaks[-1])
+        self._step = step
 
     @property
     def needed_peak(self) -> int:
         """The most connections that were in use in one list."""
-        return max(self._peaks.values(), default=0)
+        return max(self._peaks, default=0)
 
 
 class Trends:

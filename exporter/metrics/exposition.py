@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import gzip
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import accumulate
 from typing import Any
 
@@ -28,6 +28,12 @@ Cells = tuple[bytes, ...]
 
 def _label(name: str, value: str) -> str:
     return f'{name}="{value.translate(_ESCAPES)}"'
+
+
+@lru_cache(_MAX_REMEMBERED)
+def _added(names: tuple[str, ...], values: tuple[str, ...]) -> str:
+    """The labels that a row adds to those of its target; most come again, and at other targets too."""
+    return "".join(f",{_label(name, value)}" for name, value in zip(names, values, strict=True))
 
 
 def _head(family: Family, form: Format) -> bytes:
@@ -104,7 +110,6 @@ class _Writer:
                 whole = wholes.setdefault(family.depends_on, _Whole(family.depends_on))
                 whole.parts.setdefault(family.part, _Part(family.part)).families.append((index, family))
         self._wholes = tuple(wholes.values())
-        self._series: dict[tuple[str, tuple[str, ...]], str] = {}
         self._cells = [b""] * len(CATALOGUE)
         self._numbers: Mapping[bytes, bytes] = {}
 
@@ -156,16 +161,7 @@ class _Writer:
         )
 
     def _name(self, family: Family, values: tuple[str, ...]) -> str:
-        """A series' name and labels, remembered: most come again at every poll."""
-        key = (family.name, values)
-        found = self._series.get(key)
-        if found is None:
-            added = zip(family.labels, values, strict=True)
-            labels = ",".join((self._labels, *(_label(name, value) for name, value in added)))
-            if len(self._series) >= _MAX_REMEMBERED:
-                self._series.clear()
-            found = self._series[key] = f"{family.name}{{{labels}}}"
-        return found
+        return f"{family.name}{{{self._labels}{_added(family.labels, values)}}}"
 
 
 class Page:
