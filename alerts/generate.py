@@ -245,6 +245,27 @@ def _exporter_absent(severity: str, expr: str, gone: str) -> Alert:
     )
 
 
+def _of_exporter(query: str, shown: str) -> str:
+    """Show a number of the alert's own exporter; %s in a query stands for its labels, else they follow it."""
+    asked = (query if "%s" in query else f"{query}%s").replace("%s", "{job=%[1]q, instance=%[2]q}")
+    return f'{{{{ range printf "{asked}" $labels.job $labels.instance | query }}}}{shown}{{{{ end }}}}'
+
+
+def _exporter_late(name: str, delay: str, summary: str, says: str) -> Alert:
+    """An exporter that is late most of the time, not once: each value is the worst of a minute."""
+    series = f"redis_connection_exporter_{delay}"
+    return Alert(
+        name,
+        "warning",
+        f"min_over_time({series}[5m]) > {threshold(delay)}",
+        summary,
+        f"The exporter {{{{ $labels.instance }}}} of job {{{{ $labels.job }}}} {says}",
+        wait="10m",
+        keep="5m",
+        board=FLEET_BOARD,
+    )
+
+
 GROUPS = {
     # Is the server there, and can it be observed?
     "redis-connection-availability": (
@@ -453,6 +474,24 @@ GROUPS = {
             "The exporter has not polled a Redis server for long.",
             f"The last poll of {TARGET} was {DURATION} ago.",
             wait="2m",
+        ),
+        _exporter_late(
+            "RedisConnectionExporterPollsLate",
+            "poll_delay_seconds",
+            "The exporter polls Redis servers later than it should.",
+            "polls up to {{ $value | humanizeDuration }} later than it should, and"
+            + _of_exporter("redis_connection_exporter_targets_overdue", " {{ .Value }}")
+            + " of its"
+            + _of_exporter("redis_connection_exporter_targets", " {{ .Value }}")
+            + " targets late. It takes"
+            + _of_exporter("rate(process_cpu_seconds_total%s[5m])", ' {{ printf "%.2f" .Value }}')
+            + " of a core.",
+        ),
+        _exporter_late(
+            "RedisConnectionExporterLoopHeld",
+            "event_loop_lag_seconds",
+            "The exporter stands still for moments.",
+            "does nothing at all for up to {{ $value | humanizeDuration }}: no poll, no page.",
         ),
         Alert(
             "RedisConnectionExporterPollerCrashed",

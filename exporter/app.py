@@ -14,7 +14,7 @@ from typing import Any
 import uvloop
 
 from exporter import NAME, __version__, descriptors, log, threads
-from exporter.analyse.slots import Samples, peak, recent
+from exporter.analyse.worst import Worst
 from exporter.board import Board
 from exporter.metrics.exposition import Pages
 from exporter.metrics.own import OwnMetrics
@@ -28,7 +28,6 @@ from exporter.web.server import bind, serve_http
 _START_SPACING_SECONDS = 0.002
 _LAG_INTERVAL_SECONDS = 1.0
 _M_MMAP_THRESHOLD, _LARGE_BYTES = -3, 128 * 1024  # malloc.h, and its own first value
-_LAG_WINDOW_SECONDS = 60.0
 
 _MORE_DESCRIPTORS = (
     "each target takes one: the others are unreachable; raise the limit (ulimit -n, LimitNOFILE=), or shard"
@@ -49,6 +48,18 @@ class Fleet:
         self._board = board
         self._pages = pages
         self._running: list[tuple[Poller, asyncio.Task[None]]] = []
+        self._delays = Worst()
+
+    @property
+    def poll_delay(self) -> float:
+        """How long after it was due the latest poll of the last minute began (seconds)."""
+        return self._delays.of_last_minute(time.monotonic())
+
+    @property
+    def overdue(self) -> int:
+        """How many targets are polled late."""
+        now = time.monotonic()
+        return sum(poller.is_overdue(now) for poller, _ in self._running)
 
     def watch(self, targets: tuple[Target, ...], pace: Pace, plan: ClientPlan) -> None:
         """Poll exactly these targets from now on; whatever else changes, a server's connection is kept."""
@@ -89,10 +100,9 @@ class Fleet:
                 poller.crashed(error)
 
     def _report(self, poller: Poller, observation: Observation) -> None:
-        name = poller.target.name
-        self._board.record(
-            name, observation, poller.activity, now=time.monotonic(), patience=poller.pace.patience
-        )
+        name, now = poller.target.name, time.monotonic()
+        self._board.record(name, observation, poller.activity, now=now, patience=poller.pace.patience)
+        self._delays.note(now, poller.late)
         self._pages.update(name)
 
 
@@ -142,6 +152,8 @@ class Exporter:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._fleet = Fleet(tasks, self._board, self._pages)
+                self._own.poll_delay.set_function(lambda: self._fleet.poll_delay)
+                self._own.overdue.set_function(lambda: self._fleet.overdue)
                 self._apply()
                 site = Site(self._board, self._pages, lambda: self._config, self.reload, self._expire)
                 tasks.create_task(serve_http(site, sockets, self._own.http_connections.set), name="http")
@@ -219,13 +231,13 @@ class Exporter:
 
     async def _measure_lag(self) -> None:
         loop = asyncio.get_running_loop()
-        samples: Samples = ()
+        lags = Worst()
         while True:
             due = loop.time() + _LAG_INTERVAL_SECONDS
             await asyncio.sleep(_LAG_INTERVAL_SECONDS)
-            late = max(0.0, loop.time() - due)
-            samples = recent(samples, due, late, _LAG_WINDOW_SECONDS)
-            self._own.loop_lag.set(peak(samples) or 0.0)
+            now = loop.time()
+            lags.note(now, max(0.0, now - due))
+            self._own.loop_lag.set(lags.of_last_minute(now))
 
     async def _obey(self, signals: "asyncio.Queue[signal.Signals]", tasks: asyncio.TaskGroup) -> None:
         while True:

@@ -269,6 +269,7 @@ def _exporter() -> Row:
     success = "redis_connection_exporter_last_success_timestamp_seconds"
     oldest = f"max by (target) ({series(success)} @ end())"
     lag = scoped(job, "redis_connection_exporter_event_loop_lag_seconds")
+    late = scoped(job, "redis_connection_exporter_poll_delay_seconds")
     return Row(
         "Does the exporter see what it should?",
         [
@@ -300,14 +301,15 @@ def _exporter() -> Row:
             ),
             lines(
                 "Is the exporter itself well?",
-                "CPU in cores, and the longest delay of its own clock within a minute. Bad: CPU near 1, or "
-                "delays of more than a tenth of a second: then it watches too many servers for one process.",
+                "CPU in cores, and the longest delays of its clock and polls within a minute. Bad: CPU near "
+                "1, or delays above a tenth of a second: then it watches too many servers for one process.",
                 [
                     Query(
                         f"rate({scoped(job, 'process_cpu_seconds_total')}[$__rate_interval])",
                         "CPU {{instance}}",
                     ),
                     Query(lag, "delay in seconds {{instance}}"),
+                    Query(late, "polls late by seconds {{instance}}"),
                 ],
                 unit="locale",
                 width=8,

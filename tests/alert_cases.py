@@ -1159,6 +1159,53 @@ CASES = [
         OK | {"redis_connection_exporter_poller_crashes_total": 0},
     ),
     Case(
+        "polls begin late in each minute, which is told with what the exporter takes",
+        "RedisConnectionExporterPollsLate",
+        {
+            "redis_connection_exporter_poll_delay_seconds{target=''}": 2.5,
+            "redis_connection_exporter_targets_overdue{target=''}": 4100,
+            "redis_connection_exporter_targets{target=''}": 5000,
+            "process_cpu_seconds_total{target=''}": "0+14.85x100",
+        },
+        {
+            "9m": (),
+            "10m": (
+                Fires(
+                    "The exporter exporter:10051 of job redis-connections polls up to 2.5s later than it should, and "
+                    "4100 of its 5000 targets late. It takes 0.99 of a core.",
+                    labels={"instance": "exporter:10051"},
+                    target=None,
+                ),
+            ),
+        },
+    ),
+    quiet(
+        "one minute in which polls began late, and others in which they hardly did",
+        "RedisConnectionExporterPollsLate",
+        {"redis_connection_exporter_poll_delay_seconds{target=''}": "0.01x10 7x4 0.8x100"},
+    ),
+    Case(
+        "the loop is held in each minute",
+        "RedisConnectionExporterLoopHeld",
+        {"redis_connection_exporter_event_loop_lag_seconds{target=''}": 1.5},
+        {
+            "9m": (),
+            "10m": (
+                Fires(
+                    "The exporter exporter:10051 of job redis-connections does nothing at all for up to 1.5s: no poll, "
+                    "no page.",
+                    labels={"instance": "exporter:10051"},
+                    target=None,
+                ),
+            ),
+        },
+    ),
+    quiet(
+        "the host was busy for a minute",
+        "RedisConnectionExporterLoopHeld",
+        {"redis_connection_exporter_event_loop_lag_seconds{target=''}": "0.01x10 7x4 0.01x100"},
+    ),
+    Case(
         "the list of the clients is denied",
         "RedisConnectionExporterListUnavailable",
         OK

@@ -102,9 +102,13 @@ def _bulk(text: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What some hours came to: bytes that are held for each target, and what was done for all of them."""
+    """What some hours came to: bytes that are held for each target, and what was done for all of them.
+
+    `delay` is by how many seconds polls began late, of a clock that stands still while anything is done.
+    """
 
     memory: float
+    delay: float
     polls: int
     failures: int
     named: int
@@ -137,11 +141,12 @@ async def _watch(folder: Path, seconds: float, targets: int, apps: int) -> Watch
         await asyncio.sleep(WINDOW_SECONDS)
         gc.collect()
         memory, _ = tracemalloc.get_traced_memory()
-        watches = list(board)
+        watches, delay = list(board), fleet.poll_delay
         fleet.watch((), _PACE, _PLAN)
     await asyncio.sleep(1)  # the servers see the connections end
     return Watched(
         memory / targets,
+        delay,
         sum(watch.polls for watch in watches),
         sum(sum(watch.failures.values()) for watch in watches),
         sum(

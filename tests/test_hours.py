@@ -14,4 +14,5 @@ def test_a_target_costs_no_more_than_this_after_six_hours(apps: int, most: int, 
     after = pass_hours(tmp_path, 6, targets=1, apps=apps)
     assert (after.failures, after.named) == (0, apps)
     assert after.polls > 350
+    assert after.delay < 0.01  # also where a shorter interval makes polls due that were not
     assert after.memory < most, f"{after.memory / _KB:.0f} KB"

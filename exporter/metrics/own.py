@@ -11,7 +11,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from exporter import __version__, log
+from exporter import __version__, log, threads
 from exporter.analyse.names import names_remembered
 
 _PREFIX = "redis_connection_exporter_"
@@ -77,6 +77,24 @@ class OwnMetrics:
             "HTTP connections that are held now, of scrapers, browsers and all others.",
             registry=self.registry,
         )
+        self.poll_delay = Gauge(
+            f"{_PREFIX}poll_delay_seconds",
+            "How long after it was due the latest poll of the last minute began.",
+            registry=self.registry,
+        )
+        self.overdue = Gauge(
+            f"{_PREFIX}targets_overdue",
+            "Targets whose poll began, or still waits, more than a tenth of poll.interval after it was due.",
+            registry=self.registry,
+        )
+        work = Gauge(
+            f"{_PREFIX}threads",
+            "Threads that read files and resolve names (running), and work that waits for one (waiting).",
+            ["state"],
+            registry=self.registry,
+        )
+        work.labels("running").set_function(threads.running)
+        work.labels("waiting").set_function(threads.waiting)
         PlatformCollector(registry=self.registry)
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)

@@ -17,6 +17,7 @@ _TICK_SECONDS = 0.001  # of uvloop's timers, which may be early by less than one
 _ASK_RIGHTS_SECONDS = 600.0
 _LONGEST_PAUSE_SECONDS = 60.0  # after a bug
 _TELL_AGAIN_SECONDS = 3600.0  # of the same one
+_LATE_SHARE = 0.1  # of the interval: what the jitter may be
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,8 @@ class Poller:
     """Polls one target for ever over one link, and hands itself and each observation to `report`.
 
     Target, pace and plan may be changed while it runs. Whatever else runs for the target tells `crashed` of
-    its bugs.
+    its bugs. `due` is when the next poll is to begin (monotonic), and `late` how long after such a moment the
+    last one began (seconds).
     """
 
     def __init__(
@@ -42,10 +44,15 @@ class Poller:
         self._lister = Lister(plan)
         self._report = report
         self._changed = asyncio.Event()
-        self._rights_asked = time.monotonic()
+        self._rights_asked = self.due = time.monotonic()
         self._crashes = 0
         self._pause = 0.0  # seconds, after the last bug
         self._told: tuple[str, float] = "", 0.0  # the last bug that was logged, and when
+        self.late = 0.0
+
+    def is_overdue(self, now: float) -> bool:
+        """Whether a poll began, or has not begun, more than a tenth of the interval after it was due."""
+        return max(self.late, now - self.due) > _LATE_SHARE * self.pace.interval
 
     @property
     def activity(self) -> Activity:
@@ -80,6 +87,7 @@ class Poller:
     async def run(self, first_delay: float) -> None:
         """Poll until cancelled; a bug costs a pause, which doubles up to a minute, and no other target."""
         try:
+            self.due = time.monotonic() + first_delay
             await asyncio.sleep(first_delay)
             while True:
                 try:
@@ -119,13 +127,14 @@ class Poller:
     async def _pause_after(self, error: BaseException) -> None:
         """Wait after a bug, or until the settings change."""
         self.crashed(error)
+        self.due = time.monotonic() + self._pause
         self._changed.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._pause):
                 await self._changed.wait()
 
     async def _poll_and_rest(self) -> None:
-        started = time.monotonic()
+        started = self._begin()
         self._ask_rights_again(started)
         place = self.target.access.url.place
         observation = await poll_once(self.target, self._link, self.pace.timeout, self._lister)
@@ -142,6 +151,12 @@ class Poller:
             fields = {"target": self.target.name, "traceback": bugs.traceback_of(error, self._link.secrets)}
             log.error("connection not closed", extra={"fields": fields})  # noqa: TRY400  as above
 
+    def _begin(self) -> float:
+        """Take note of how late a poll begins, which is now."""
+        now = time.monotonic()
+        self.late, self.due = max(0.0, now - self.due), now + self.pace.interval
+        return now
+
     def _ask_rights_again(self, now: float) -> None:
         if now - self._rights_asked >= _ASK_RIGHTS_SECONDS:
             self._rights_asked = now
@@ -151,10 +166,13 @@ class Poller:
     async def _rest(self, started: float) -> None:
         """Wait until the next poll is due, by the pace that is in force then."""
         chance = random.random()  # noqa: S311  no secret
-        while (left := self.pace.due(started, chance) - time.monotonic()) > 0:
+        pace, self.due = self.pace, self.pace.due(started, chance)
+        while (left := self.due - time.monotonic()) > 0:
             self._changed.clear()
             alarm = asyncio.get_running_loop().call_later(left + _TICK_SECONDS, self._changed.set)
             try:
                 await self._changed.wait()
             finally:
                 alarm.cancel()
+            if self.pace != pace:  # by the new one it may have been due before that came
+                pace, self.due = self.pace, max(self.pace.due(started, chance), time.monotonic())
