@@ -13,7 +13,7 @@ from typing import Any
 
 import uvloop
 
-from exporter import NAME, __version__, descriptors, log, threads
+from exporter import NAME, __version__, capacity, descriptors, log, threads
 from exporter.analyse.worst import Worst
 from exporter.board import Board
 from exporter.metrics.exposition import Pages
@@ -211,6 +211,7 @@ class Exporter:
     def _apply(self) -> None:
         self._own.targets.set(len(self._config.targets))
         self._warn_of_targets_that_do_not_fit()
+        capacity.warn(self._config)
         self._fleet.watch(self._config.targets, self._config.pace, self._config.clients)
 
     def _warn_of_targets_that_do_not_fit(self) -> None:

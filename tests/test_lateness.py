@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from exporter.analyse.worst import WINDOW_SECONDS, Worst
-from exporter.model import Access, ClientPlan, Pace, RedisUrl, Target
+from exporter.capacity import explain, seconds_per_poll, warn
+from exporter.model import Access, ClientPlan, Config, Pace, RedisUrl, Target
 from exporter.poll.poller import Poller
 from tests.conftest import StartServer
 from tests.daemon import quick, running_exporter, target
@@ -54,3 +55,21 @@ def test_the_worst_delay_is_told_for_a_minute_however_many_there_are() -> None:
     assert worst.of_last_minute(0.5 + WINDOW_SECONDS) == pytest.approx(0.06)
     assert worst.of_last_minute(59.9 + WINDOW_SECONDS) == 0.0
     assert Worst().of_last_minute(7.0) == 0.0
+
+
+def test_the_log_says_when_one_core_may_not_be_enough_and_what_to_do(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    some = [Target(f"t{number}", Access(RedisUrl("127.0.0.1", number))) for number in range(100_000)]
+    for targets, interval in ((100_000, 60.0), (100, 5.0), (1, 1.0)):
+        warn(Config(tuple(some[:targets]), Pace(interval, 0.9), ()))
+    (record,) = caplog.records
+    said = record.__dict__["fields"]["detail"]
+    assert said.startswith("100,000 targets every 60s need about ")
+    assert said.endswith("set a longer poll.interval, or share them among several exporters (shard.count)")
+
+
+def test_what_needs_less_than_most_of_a_core_is_no_warning() -> None:
+    assert explain(1200, 1.0, 0.9).startswith("1,200 targets every 1s need about 0.9 of a core, ")
+    assert explain(1200, 5.0, 0.2) == ""
+    assert 1e-5 < seconds_per_poll() < 0.1

@@ -91,7 +91,7 @@ class _Whole:
                 yield from part.families
 
 
-class _Writer:
+class Writer:
     """Writes one target's lines: one cell per family, in the catalogue's order, empty where it has none."""
 
     def __init__(self, target: Target) -> None:
@@ -186,7 +186,7 @@ class Pages:
     def __init__(self, board: Board, own: OwnMetrics) -> None:
         self._board = board
         self._own = own
-        self._writers: dict[str, _Writer] = {}
+        self._writers: dict[str, Writer] = {}
         self._cells: dict[str, Cells] = {}
         self._ready = {form: Shared(partial(self._make, form), lambda: board.edition) for form in Format}
 
@@ -201,7 +201,7 @@ class Pages:
             name = watch.target.name
             kept = old.get(name)
             self._writers[name] = (
-                kept if kept is not None and kept.target == watch.target else _Writer(watch.target)
+                kept if kept is not None and kept.target == watch.target else Writer(watch.target)
             )
             try:
                 self._write(watch)
@@ -220,8 +220,8 @@ class Pages:
         try:
             self._cells[name] = self._writers[name].cells(watch)
         except Exception:
-            self._writers[name] = _Writer(watch.target)  # the other has stopped halfway
-            self._cells[name] = _Writer(watch.target).cells_without(watch)
+            self._writers[name] = Writer(watch.target)  # the other has stopped halfway
+            self._cells[name] = Writer(watch.target).cells_without(watch)
             raise
 
     async def page(self, form: Format) -> Page:

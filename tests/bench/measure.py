@@ -98,10 +98,17 @@ def running_ours(folder: Path, ports: Sequence[int], polls_for_a_list: int = 1) 
 @contextlib.contextmanager
 def running_as_set(folder: Path, ports: Sequence[int], settings: str = "") -> Iterator[Exporter]:
     """Ours as it is by default, but for some settings."""
-    port = free_port()
     targets = "".join(f"  - {{name: t{port}, url: 'redis://127.0.0.1:{port}'}}\n" for port in ports)
+    with running_exporter_with(folder, f"{settings}targets:\n{targets}") as exporter:
+        yield exporter
+
+
+@contextlib.contextmanager
+def running_exporter_with(folder: Path, settings: str) -> Iterator[Exporter]:
+    """Ours with these settings, YAML with its targets."""
+    port = free_port()
     config = folder / f"bench-{port}.yaml"
-    config.write_text(f"{settings}log: {{level: warn}}\nweb: {{enable_lifecycle: true}}\ntargets:\n{targets}")
+    config.write_text(f"log: {{level: warn}}\nweb: {{enable_lifecycle: true}}\n{settings}")
     command = [sys.executable, "-m", "exporter", "--config.file", str(config)]
     with _running([*command, "--web.listen-address", f"127.0.0.1:{port}"], port) as exporter:
         yield exporter
