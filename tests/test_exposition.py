@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import re
 import subprocess
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -10,9 +11,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import Metric
+from prometheus_client import Counter, Gauge, Metric, generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from prometheus_client.process_collector import ProcessCollector
 
 from exporter.analyse.groups import Tally
 from exporter.analyse.history import History
@@ -23,6 +25,7 @@ from exporter.metrics.catalogue import CATALOGUE
 from exporter.metrics.exposition import Pages
 from exporter.metrics.negotiation import Format
 from exporter.metrics.own import OwnMetrics
+from exporter.metrics.process import ProcessNumbers
 from exporter.metrics.spec import Family, Field, Kind
 from exporter.model import (
     Access,
@@ -129,6 +132,23 @@ def page(form: Format, pages: Pages | None = None) -> str:
     plain, packed = asyncio.run(make())
     assert gzip.decompress(packed) == plain
     return plain.decode()
+
+
+def test_own_metrics_are_written_as_prometheus_client_writes_them() -> None:
+    own = OwnMetrics()
+    Gauge("odd", "Of odd labels.", ["path"], registry=own.registry).labels('C:\\a "b"\n').set(1e20)
+    Counter("some", "A counter.", registry=own.registry).inc(3)
+    moves = re.compile(rb"(?m)^((?:process|python_gc)_\w+(?:\{.*\})?) .*$")
+    ours, theirs = (moves.sub(rb"\1", text) for text in (own.text(), generate_latest(own.registry)))
+    assert ours == theirs
+
+
+def test_what_the_system_tells_of_the_process_is_what_prometheus_client_reads() -> None:
+    ours, theirs = (
+        {sample.name: sample.value for metric in collector.collect() for sample in metric.samples}
+        for collector in (ProcessNumbers(), ProcessCollector(registry=None))
+    )
+    assert ours == pytest.approx(theirs, rel=0.02, abs=2)
 
 
 @pytest.mark.parametrize("form", Format)

@@ -14,10 +14,9 @@ from exporter.metrics.catalogue import CATALOGUE
 from exporter.metrics.negotiation import Format
 from exporter.metrics.own import OwnMetrics
 from exporter.metrics.shared import Shared
-from exporter.metrics.spec import Buckets, Distributed, Family, Field, Kind
+from exporter.metrics.spec import Buckets, Distributed, Family, Field, Kind, label
 from exporter.model import Target
 
-_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 _COMPRESS_ASIDE_BYTES = 128 * 1024  # above it gzip takes longer than a loop may be held
 _BYTES_BETWEEN_YIELDS = 128 * 1024
 
@@ -26,14 +25,10 @@ _MAX_REMEMBERED = 4096
 Cells = tuple[bytes, ...]
 
 
-def _label(name: str, value: str) -> str:
-    return f'{name}="{value.translate(_ESCAPES)}"'
-
-
 @lru_cache(_MAX_REMEMBERED)
 def _added(names: tuple[str, ...], values: tuple[str, ...]) -> str:
     """The labels that a row adds to those of its target; most come again, and at other targets too."""
-    return "".join(f",{_label(name, value)}" for name, value in zip(names, values, strict=True))
+    return "".join(f",{label(name, value)}" for name, value in zip(names, values, strict=True))
 
 
 def _head(family: Family, form: Format) -> bytes:
@@ -97,7 +92,7 @@ class Writer:
     def __init__(self, target: Target) -> None:
         self.target = target
         labels = (("target", target.name), *target.labels)
-        self._labels = ",".join(_label(name, value) for name, value in labels)
+        self._labels = ",".join(label(name, value) for name, value in labels)
         self._copied: list[tuple[int, Field, bytes]] = []
         self._always: list[tuple[int, Family]] = []
         wholes: dict[Callable[[Watch], Any], _Whole] = {}

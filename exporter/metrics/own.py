@@ -2,17 +2,20 @@
 
 import time
 from collections.abc import Iterator
+from functools import lru_cache
 
-from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.openmetrics.exposition import generate_latest as generate_latest_openmetrics
 from prometheus_client.platform_collector import PlatformCollector
-from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from exporter import __version__, log, threads
 from exporter.analyse.names import names_remembered
+from exporter.metrics.process import ProcessNumbers
+from exporter.metrics.spec import label
 
 _PREFIX = "redis_connection_exporter_"
 
@@ -96,7 +99,7 @@ class OwnMetrics:
         work.labels("running").set_function(threads.running)
         work.labels("waiting").set_function(threads.waiting)
         PlatformCollector(registry=self.registry)
-        ProcessCollector(registry=self.registry)
+        self.registry.register(ProcessNumbers())
         GCCollector(registry=self.registry)
 
     def loaded(self, *, successfully: bool) -> None:
@@ -107,10 +110,24 @@ class OwnMetrics:
 
     def text(self) -> bytes:
         """Write them in the Prometheus text format."""
-        text: bytes = generate_latest(self.registry)
-        return text
+        return b"".join(map(_text_of, self.registry.collect()))
 
     def openmetrics(self) -> bytes:
         """Write them in OpenMetrics, without the closing # EOF."""
         text: bytes = generate_latest_openmetrics(self.registry)  # type: ignore[no-untyped-call]
         return text.removesuffix(b"# EOF\n")
+
+
+def _text_of(metric: Metric) -> bytes:
+    """A gauge or counter as prometheus-client writes it, in a third of its time."""
+    name = metric.name if metric.type == "gauge" else f"{metric.name}_total"
+    lines = [
+        f"{name}{_labels(tuple(sorted(labels.items())))} {floatToGoString(value)}\n"  # type: ignore[no-untyped-call]
+        for _, labels, value, *_ in metric.samples
+    ]
+    return f"# HELP {name} {metric.documentation}\n# TYPE {name} {metric.type}\n{''.join(lines)}".encode()
+
+
+@lru_cache(256)
+def _labels(labels: tuple[tuple[str, str], ...]) -> str:
+    return f"{{{','.join(label(*each) for each in labels)}}}" if labels else ""

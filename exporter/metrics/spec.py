@@ -14,11 +14,17 @@ Rows = Callable[[Watch], Iterable[Row]]
 Buckets = tuple[Sequence[int], Sequence[int], int]
 Distribution = Callable[[Watch], Buckets | None]
 
+_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
 _FOREIGN_UNITS = frozenset(
     ["ms", "msec", "milliseconds", "us", "usec", "microseconds", "minutes", "hours", "percent", "kb", "mb"]
 )
 _RESERVED_LABELS = frozenset(["target", "le", "quantile", "job", "instance", "cluster", "type"])
+
+
+def label(name: str, value: str) -> str:
+    """A label as the exposition formats write it."""
+    return f'{name}="{value.translate(_ESCAPES)}"'
 
 
 class Kind(StrEnum):

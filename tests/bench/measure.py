@@ -81,7 +81,7 @@ def _running(command: Sequence[str], port: int) -> Iterator[Exporter]:
         yield Exporter(process.pid, port)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)  # with thousands of servers, on a busy machine
 
 
 @contextlib.contextmanager
