@@ -14,7 +14,7 @@ help:
 	@echo "make test    the whole test suite, with what it needs"
 	@echo "make fuzz    FUZZ_REPLIES (1000000) mutated replies in process, FUZZ_POLLS (10000) over sockets; FUZZ_SEED repeats one"
 	@echo "             then 100,000 random HTTP requests"
-	@echo "make soak    30 targets behind a network that misbehaves, for SOAK_SECONDS (600); SOAK_SEED repeats one; as root"
+	@echo "make soak    180 targets, a network that misbehaves, names that never repeat, for SOAK_SECONDS (600); SOAK_SEED repeats one; as root"
 	@echo "make bench   beside redis_exporter on the same servers, into docs/benchmarks.md"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make format  format and fix what can be fixed"

@@ -148,20 +148,30 @@ def test_what_is_left_over_is_named() -> None:
 @pytest.mark.parametrize(("last", "fails"), [(50e6, False), (52e6, False), (53e6, True), (47e6, True)])
 def test_memory_may_change_by_a_twentieth_in_the_second_half(last: float, fails: bool) -> None:  # noqa: FBT001
     samples = [(at, 20e6 if at < 50 else 50e6 if at < 75 else last) for at in map(float, range(100))]
-    report = Report(1, 100, memory=samples, full_stalls=1)
+    report = Report(1, 100, 30, memory=samples, full_stalls=1)
     report.judge()
     assert bool(report.failures) == fails
     assert ("FAILED" in "\n".join(report.lines())) == fails
 
 
+@pytest.mark.parametrize(("last", "failures"), [(104e6, 0), (106e6, 1), (201e6, 2)])
+def test_memory_of_a_long_soak_may_change_by_a_twentieth_since_minute_four(
+    last: float, failures: int
+) -> None:
+    samples = [(at, 90e6 if at < 200 else 100e6 if at < 260 else last) for at in map(float, range(600))]
+    report = Report(1, 600, 180, memory=samples, full_stalls=1)
+    report.judge()
+    assert len(report.failures) == failures
+
+
 def test_memory_that_was_not_measured_is_a_failure() -> None:
-    report = Report(1, 100, memory=[(1.0, 5e6)], full_stalls=1)
+    report = Report(1, 100, 30, memory=[(1.0, 5e6)], full_stalls=1)
     report.judge()
     assert len(report.failures) == 1
 
 
 def test_a_full_server_that_never_was_full_is_a_failure() -> None:
-    report = Report(1, 100, memory=[(60.0, 5e6), (80.0, 5e6)])
+    report = Report(1, 100, 30, memory=[(60.0, 5e6), (80.0, 5e6)])
     report.judge()
     assert len(report.failures) == 1
 

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.soak.members import CROWD_OF_A_SOAK
 from tests.soak.run import soak
 
 _LEAST_SECONDS = 60  # a warm-up, two stalls, a fault or two for each target
@@ -21,7 +22,7 @@ def main(seconds: float, seed: int) -> int:
         return 2
     print(f"soaking for {seconds:g} s, SOAK_SEED={seed}", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
-    report = soak(folder, seed, seconds)
+    report = soak(folder, seed, seconds, CROWD_OF_A_SOAK)
     print("\n".join(report.lines()))
     if report.failures:
         print(f"the logs are in {folder}")

@@ -15,6 +15,7 @@ import yaml
 
 from exporter.demo.servers import Server, free_port, running_server
 from tests.servers.kinds import SYSTEM
+from tests.soak.crowd import Crowd
 from tests.soak.hungry import Hungry
 from tests.soak.members import (
     CONNECT_TIMEOUT,
@@ -30,6 +31,7 @@ from tests.soak.members import (
     SWITCHING,
     TIMEOUT,
     Member,
+    crowd_target,
 )
 from tests.soak.papers import Certificates, Password, rewrite, set_user
 from tests.soak.plan import Fault
@@ -70,9 +72,11 @@ class Fleet:
     certificates: Certificates
     passwords: dict[str, Password]
     hungry: Hungry
+    crowd: int
     called: dict[str, int] = field(default_factory=lambda: dict.fromkeys((each.name for each in MEMBERS), 0))
     user: int = 0
     moves: int = 0
+    reloads: int = 0
 
     def tree(self) -> dict[str, Any]:
         """The exporter's configuration as of now."""
@@ -84,12 +88,16 @@ class Fleet:
                 "keep_waiting": f"{KEEP_WAITING:g}s",
             },
             "clients": {"interval": "4s", "top": 5},
-            "targets": [self._target(each) for each in MEMBERS],
+            "targets": [*map(self._target, MEMBERS), *self._crowd()],
         }
 
     def configure(self, file: Path) -> None:
         """Write the configuration as of now."""
         rewrite(file, yaml.safe_dump(self.tree()))
+
+    def rename_crowd(self) -> None:
+        """Give a part of the crowd another name, from the next configuration on."""
+        self.reloads += 1
 
     def rename(self, name: str) -> None:
         """Give a target its other name and another label, from the next configuration on."""
@@ -153,6 +161,11 @@ class Fleet:
             self.misbehave(member, None)
         self.call(self.hungry.stop())
 
+    def _crowd(self) -> Iterator[dict[str, Any]]:
+        port = self.servers["crowded"].port
+        for number in range(self.crowd):
+            yield crowd_target(number, self.crowd, self.reloads, port)
+
     def _target(self, member: Member) -> dict[str, Any]:
         times = self.called[member.name]
         host = MOVING_NAME if member.name == MOVING else "127.0.0.1"
@@ -173,8 +186,8 @@ class Fleet:
 
 
 @contextlib.contextmanager
-def running_fleet(folder: Path, seed: int) -> Iterator[Fleet]:
-    """Run all servers and doors until the block ends."""
+def running_fleet(folder: Path, seed: int, crowd: int) -> Iterator[Fleet]:
+    """Run all servers and doors until the block ends; as many more targets are a crowd."""
     certificates = Certificates(folder)
     tls_port = free_port()
     options = {
@@ -183,6 +196,7 @@ def running_fleet(folder: Path, seed: int) -> Iterator[Fleet]:
         "locked": (),
         "secure": ("--tls-port", str(tls_port), *certificates.server_options),
         FULL: ("--maxclients", str(FULL_LIMIT)),
+        "crowded": ("--bind", "0.0.0.0", "--protected-mode", "no"),
     }
     with ExitStack() as stack:
         servers = {
@@ -205,7 +219,9 @@ def running_fleet(folder: Path, seed: int) -> Iterator[Fleet]:
             stack.callback(_shut, call, both)
         hungry = call(Hungry(servers[FULL].port, FULL_LIMIT).start())
         stack.callback(lambda: call(hungry.stop()))
-        yield Fleet(call, Hosts(folder), servers, controls, doors, certificates, passwords, hungry)
+        crowded = call(Crowd(servers["crowded"].port, seed).start())
+        stack.callback(lambda: call(crowded.stop()))
+        yield Fleet(call, Hosts(folder), servers, controls, doors, certificates, passwords, hungry, crowd)
 
 
 def _opened(call: Call[Any], ports: dict[str, int], member: Member) -> tuple[Door, ...]:

@@ -60,3 +60,15 @@ RENAMED = tuple(each.name for each in MEMBERS if each.renamed)
 # The users whose password lies in a file that is rewritten, by server.
 ROTATED = (("locked", "alice"), ("locked", "bob"), ("full", "exporter"))
 SWITCHED_USERS = ("first", "second")
+
+# Targets that all lead to the server whose clients never have one name twice; each has an address of its own,
+# and a part of them another name after each reload.
+CROWD_OF_A_SOAK, CROWD_OF_THE_SUITE = 150, 30
+_RENAMED_IN_THE_CROWD = 0.4
+
+
+def crowd_target(number: int, crowd: int, generation: int, port: int) -> dict[str, object]:
+    """The settings of one of them, after so many reloads."""
+    renamed = number < _RENAMED_IN_THE_CROWD * crowd
+    name = f"crowd-{number}-{generation}" if renamed else f"crowd-{number}"
+    return {"name": name, "url": f"redis://127.3.0.{number + 1}:{port}"}

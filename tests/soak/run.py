@@ -82,7 +82,7 @@ class Soak:
 
     def _all_ok(self) -> bool:
         states = self._daemon.states()
-        return len(states) == len(MEMBERS) and set(states.values()) == {"ok"}
+        return len(states) == len(MEMBERS) + self._fleet.crowd and set(states.values()) == {"ok"}
 
     def _lives(self) -> bool:
         return self._daemon.process.poll() is None
@@ -149,6 +149,7 @@ class Soak:
         self._acts[event.what](event, time.monotonic())
 
     def _reload(self, _event: Event, _now: float) -> None:
+        self._fleet.rename_crowd()
         self._fleet.configure(self._daemon.config)
         self._daemon.hang_up()
 
@@ -237,13 +238,13 @@ class Soak:
         report.messages = count_messages(self._daemon.output())
 
 
-def soak(folder: Path, seed: int, seconds: float) -> Report:
+def soak(folder: Path, seed: int, seconds: float, crowd: int) -> Report:
     """Soak the exporter for so many seconds, with a warm-up at their begin; calming down takes longer.
 
-    The folder gets everything that the servers and the exporter write.
+    The folder gets everything that the servers and the exporter write. `crowd` is the number of targets more.
     """
-    report, tasks_file = Report(seed, seconds), folder / "tasks"
-    with running_fleet(folder, seed) as fleet:
+    report, tasks_file = Report(seed, seconds, len(MEMBERS) + crowd), folder / "tasks"
+    with running_fleet(folder, seed, crowd) as fleet:
         try:
             with running_exporter(
                 folder,
