@@ -105,6 +105,13 @@ SETTINGS_VALUES = _bound(
 )
 SETTINGS_VALUE_CHARACTERS = _bound(_SETTINGS, 64 * KIB, "characters", "a value or key of the file", _REFUSED)
 SETTINGS_FAULTS = _bound(_SETTINGS, 100, "faults", "faults that are named", "the others are counted")
+_KEPT = "What is kept of the past"
+APP_SAMPLES = _bound(_KEPT, 60, "samples", "an app at one server, one a minute", "the oldest go")
+APP_PEAKS = _bound(_KEPT, 36, "peaks", "an app at one server, one for ten minutes", "the oldest go")
+SERVER_BEATS = _bound(_KEPT, 31, "beats", "a server's counters, one for ten seconds", "the oldest go")
+LABELS_WRITTEN = _bound(
+    _KEPT, 4096, "texts", "labels as they stand on the page, of all targets", "they are written anew"
+)
 
 _FILES = "Files"
 SECRET_BYTES = _bound(_FILES, 64 * KIB, "bytes", "a password_file", "it is refused")

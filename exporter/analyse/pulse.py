@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from struct import Struct
 
+from exporter.limits import SERVER_BEATS
 from exporter.model import ServerInfo
 
-WINDOW_SECONDS = 300.0
 BEAT_SECONDS = 10.0  # between two beats that are kept, so that polls every second cost no more than others
+WINDOW_SECONDS = (SERVER_BEATS - 1) * BEAT_SECONDS
 
 # Moment (monotonic), connections received, commands processed, clients; each server has thirty of these.
 _BEAT = Struct("dQQQ")

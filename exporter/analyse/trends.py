@@ -6,14 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from exporter.analyse.groups import Members
 from exporter.analyse.states import is_quiet
-
-SLOPE_WINDOW_SECONDS = 3600.0
-PEAK_WINDOW_SECONDS = 6 * 3600.0
+from exporter.limits import APP_PEAKS, APP_SAMPLES
 
 _SAMPLE_SECONDS = 60.0
+SLOPE_WINDOW_SECONDS = APP_SAMPLES * _SAMPLE_SECONDS
 _LEAST_SLOPE_SECONDS = 600.0
 _PEAK_STEP_SECONDS = 600.0
-_PEAK_STEPS = int(PEAK_WINDOW_SECONDS / _PEAK_STEP_SECONDS)
+PEAK_WINDOW_SECONDS = APP_PEAKS * _PEAK_STEP_SECONDS
 
 
 def slope(times: Sequence[float], values: Sequence[float]) -> float:
@@ -61,9 +60,9 @@ class Trend:
 
     def _note_peak(self, needed: int, step: int) -> None:
         """Let the steps without a list have a peak of 0, and the oldest go."""
-        passed = min(step - self._step, _PEAK_STEPS)
+        passed = min(step - self._step, APP_PEAKS)
         self._peaks.extend([0] * passed)
-        del self._peaks[:-_PEAK_STEPS]
+        del self._peaks[:-APP_PEAKS]
         self._peaks[-1] = max(needed, self._peaks[-1])
         self._step = step
 

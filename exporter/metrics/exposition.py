@@ -10,6 +10,7 @@ from typing import Any
 
 from exporter import threads
 from exporter.board import Board, Watch
+from exporter.limits import LABELS_WRITTEN
 from exporter.metrics.catalogue import CATALOGUE
 from exporter.metrics.negotiation import Format
 from exporter.metrics.own import OwnMetrics
@@ -20,12 +21,10 @@ from exporter.model import Target
 _COMPRESS_ASIDE_BYTES = 128 * 1024  # above it gzip takes longer than a loop may be held
 _BYTES_BETWEEN_YIELDS = 128 * 1024
 
-_MAX_REMEMBERED = 4096
-
 Cells = tuple[bytes, ...]
 
 
-@lru_cache(_MAX_REMEMBERED)
+@lru_cache(LABELS_WRITTEN)
 def _added(names: tuple[str, ...], values: tuple[str, ...]) -> str:
     """The labels that a row adds to those of its target; most come again, and at other targets too."""
     return "".join(f",{label(name, value)}" for name, value in zip(names, values, strict=True))
