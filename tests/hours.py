@@ -5,12 +5,15 @@ Time stands still while anything is to be done, and jumps to the next timer when
 
 import asyncio
 import gc
+import json
 import selectors
+import subprocess
+import sys
 import time
 import tracemalloc
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from unittest.mock import patch
 
@@ -21,6 +24,7 @@ from exporter.metrics.exposition import Pages
 from exporter.metrics.own import OwnMetrics
 from exporter.model import Access, ClientPlan, Pace, RedisUrl, Target
 from tests.cheap_server import CheapServer
+from tests.daemon import ROOT
 
 # All that is kept is there at the end: a list each minute for hours, then a beat each 10 s.
 _SLOW, _PACE = (Pace(interval=seconds, timeout=2.0, grid=0.05) for seconds in (59.0, 5.0))
@@ -72,6 +76,13 @@ def pass_hours(
         return runner.run(_watch(folder, hours * 3600, targets, apps, memory))
 
 
+def pass_hours_alone(folder: Path, hours: float, *, apps: int) -> Watched:
+    """Watch one target in a new process, where nothing is remembered of what was before."""
+    command = [sys.executable, "-m", "tests.hours", str(folder), str(hours), str(apps)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+    return Watched(**json.loads(done.stdout))
+
+
 async def _watch(
     folder: Path, seconds: float, targets: int, apps: int, memory: Callable[[], int] | None
 ) -> Watched:
@@ -114,3 +125,8 @@ async def _target(stack: AsyncExitStack, socket: Path, apps: int) -> Target:
     loop = asyncio.get_running_loop()
     await stack.enter_async_context(await loop.create_unix_server(lambda: CheapServer(apps), socket))
     return Target(f"t{socket.name}", Access(RedisUrl(path=str(socket))))
+
+
+if __name__ == "__main__":
+    after = pass_hours(Path(sys.argv[1]), float(sys.argv[2]), targets=1, apps=int(sys.argv[3]))
+    print(json.dumps(asdict(after)))

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gzip
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import accumulate
 from typing import Any
@@ -54,73 +55,70 @@ def _scaled(digits: bytes, factor: float) -> bytes:
     return digits if factor == 1.0 else repr(float(digits) * factor).encode()
 
 
+@dataclass(frozen=True, slots=True)
 class _Part:
-    """Families whose rows are made of one thing, and what that was when they were last written."""
+    """Families whose rows are made of one thing, which `part` takes from the whole."""
 
-    __slots__ = ("families", "part", "seed")
-
-    def __init__(self, part: Callable[[Any], object] | None) -> None:
-        self.part = part
-        self.families: list[tuple[int, Family]] = []
-        self.seed: object = self
+    part: Callable[[Any], object] | None
+    families: list[tuple[int, Family]]
 
 
+@dataclass(frozen=True, slots=True)
 class _Whole:
     """What parts are taken from; while it is the same object none of them is looked at."""
 
-    __slots__ = ("depends_on", "parts", "seed")
+    depends_on: Callable[[Watch], Any]
+    parts: dict[Callable[[Any], object] | None, _Part]
 
-    def __init__(self, depends_on: Callable[[Watch], Any]) -> None:
-        self.depends_on = depends_on
-        self.parts: dict[Callable[[Any], object] | None, _Part] = {}
-        self.seed: object = self
 
-    def changed(self, whole: object) -> Iterator[tuple[int, Family]]:
-        """The families that are to be written anew, as the whole is another object now."""
-        self.seed = whole
-        for part in self.parts.values():
-            seed = whole if part.part is None or whole is None else part.part(whole)
-            if seed is not part.seed and seed != part.seed:
-                part.seed = seed
-                yield from part.families
+_COPIED = [
+    (index, family.source, family.name)
+    for index, family in enumerate(CATALOGUE)
+    if isinstance(family.source, Field)
+]
+_ALWAYS: list[tuple[int, Family]] = []
+_WHOLES: dict[Callable[[Watch], Any], _Whole] = {}
+for _index, _family in enumerate(CATALOGUE):
+    if _family.depends_on is not None:
+        _whole = _WHOLES.setdefault(_family.depends_on, _Whole(_family.depends_on, {}))
+        _part = _whole.parts.setdefault(_family.part, _Part(_family.part, []))
+        _part.families.append((_index, _family))
+    elif not isinstance(_family.source, Field):
+        _ALWAYS.append((_index, _family))
+_NOTHING = object()  # what nothing is equal to, as nothing was written yet
 
 
 class Writer:
-    """Writes one target's lines: one cell per family, in the catalogue's order, empty where it has none."""
+    """Writes one target's lines: one cell per family, in the catalogue's order, empty where it has none.
+
+    It remembers what the lines were made of; that of `_wholes` and `_parts` in the order of _WHOLES.
+    """
 
     def __init__(self, target: Target) -> None:
         self.target = target
         labels = (("target", target.name), *target.labels)
         self._labels = ",".join(label(name, value) for name, value in labels)
-        self._copied: list[tuple[int, Field, bytes]] = []
-        self._always: list[tuple[int, Family]] = []
-        wholes: dict[Callable[[Watch], Any], _Whole] = {}
-        for index, family in enumerate(CATALOGUE):
-            if isinstance(family.source, Field):
-                self._copied.append((index, family.source, f"{family.name}{{{self._labels}}} ".encode()))
-            elif family.depends_on is None:
-                self._always.append((index, family))
-            else:
-                whole = wholes.setdefault(family.depends_on, _Whole(family.depends_on))
-                whole.parts.setdefault(family.part, _Part(family.part)).families.append((index, family))
-        self._wholes = tuple(wholes.values())
+        self._prefixes = [f"{name}{{{self._labels}}} ".encode() for _, _, name in _COPIED]
         self._cells = [b""] * len(CATALOGUE)
         self._numbers: Mapping[bytes, bytes] = {}
+        self._wholes: list[object] = [_NOTHING] * len(_WHOLES)
+        self._parts: list[list[object]] = [[_NOTHING] * len(whole.parts) for whole in _WHOLES.values()]
 
     def cells(self, watch: Watch) -> Cells:
         """The lines of a target; what has not changed since the last time is not written anew."""
         cells, before = self._cells, self._numbers
         self._numbers = numbers = watch.reading.info.numbers if watch.reading is not None else {}
-        for index, field, prefix in self._copied:
+        for (index, field, _), prefix in zip(_COPIED, self._prefixes, strict=True):
             digits = numbers.get(field.name)
             if digits != before.get(field.name):
                 cells[index] = b"" if digits is None else prefix + _scaled(digits, field.factor) + b"\n"
-        for index, family in self._always:
+        for index, family in _ALWAYS:
             cells[index] = self._lines(family, watch)
-        for group in self._wholes:
+        for number, group in enumerate(_WHOLES.values()):
             whole = group.depends_on(watch)
-            if whole is not group.seed:
-                for index, family in group.changed(whole):
+            if whole is not self._wholes[number]:
+                self._wholes[number] = whole
+                for index, family in _changed(group, whole, self._parts[number]):
                     cells[index] = self._lines(family, watch)
         return tuple(cells)
 
@@ -156,6 +154,15 @@ class Writer:
 
     def _name(self, family: Family, values: tuple[str, ...]) -> str:
         return f"{family.name}{{{self._labels}{_added(family.labels, values)}}}"
+
+
+def _changed(group: _Whole, whole: object, seeds: list[object]) -> Iterator[tuple[int, Family]]:
+    """The families that are to be written anew, as the whole is another object now; updates the seeds."""
+    for number, part in enumerate(group.parts.values()):
+        seed = whole if part.part is None or whole is None else part.part(whole)
+        if seed is not seeds[number] and seed != seeds[number]:
+            seeds[number] = seed
+            yield from part.families
 
 
 class Page:
