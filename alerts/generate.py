@@ -504,6 +504,18 @@ GROUPS = {
             keep="15m",
         ),
         Alert(
+            "RedisConnectionExporterNamesFull",
+            "info",
+            # The oldest are forgotten all at once, so the number is low for a while after that.
+            f"max_over_time(redis_connection_exporter_names_remembered[30m]) > {threshold('names_remembered')}",
+            "Clients have more names than the exporter remembers.",
+            "The exporter {{ $labels.instance }} of job {{ $labels.job }} remembers up to {{ $value }} names, identities "
+            "and hosts of clients, nearly all that it may: what is beyond is read anew in each list.",
+            wait="30m",
+            keep="30m",
+            board=FLEET_BOARD,
+        ),
+        Alert(
             "RedisConnectionExporterListUnavailable",
             "warning",
             f"(\n  {of_any('redis_connection_exporter_client_list_available')} == 0\n"

@@ -1206,6 +1206,29 @@ CASES = [
         {"redis_connection_exporter_event_loop_lag_seconds{target=''}": "0.01x10 7x4 0.01x100"},
     ),
     Case(
+        "clients have more names than are remembered, and half of them are forgotten from time to time",
+        "RedisConnectionExporterNamesFull",
+        {"redis_connection_exporter_names_remembered{target=''}": "70000x40 40000x20 70000x100"},
+        {
+            "29m": (),
+            "31m": (
+                Fires(
+                    "The exporter exporter:10051 of job redis-connections remembers up to 70000 names, identities and "
+                    "hosts of clients, nearly all that it may: what is beyond is read anew in each list.",
+                    "info",
+                    labels={"instance": "exporter:10051"},
+                    target=None,
+                ),
+            ),
+        },
+    ),
+    quiet(
+        "many names, all of which are remembered",
+        "RedisConnectionExporterNamesFull",
+        {"redis_connection_exporter_names_remembered{target=''}": 40000},
+        at="59m",
+    ),
+    Case(
         "the list of the clients is denied",
         "RedisConnectionExporterListUnavailable",
         OK

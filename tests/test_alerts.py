@@ -104,7 +104,7 @@ def test_a_threshold_that_is_missing_or_there_twice_is_told(copies: int, tmp_pat
     twice = [first, first | {"labels": first["labels"] | {"team": "checkout"}}]
     tree["groups"][0]["rules"] = twice[:copies] + others
     (tmp_path / "thresholds.yml").write_text(yaml.safe_dump(tree))
-    says = "Only 16 of 17 thresholds are there exactly once: load thresholds.yml of this version, and once."
+    says = "Only 17 of 18 thresholds are there exactly once: load thresholds.yml of this version, and once."
     case = Case(
         "a threshold is missing or there twice",
         "RedisConnectionRulesIncomplete",
