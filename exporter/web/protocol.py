@@ -129,7 +129,7 @@ class BoundedProtocol(H11Protocol):
             self.transport.close()
 
     def _refuse(self, reason: str) -> None:
-        log.debug("http request refused", extra={"fields": {"peer": self.peer, "reason": reason}})
+        log.debug("http request refused", extra={"fields": {"reason": reason, "peer": self.peer}})
 
     def on_response_complete(self) -> None:
         """Wait for the next request from now on, and for this answer to be read."""

@@ -30,7 +30,6 @@ The settings are still being read; until they are, the old ones stay in force. T
 redis_connection_exporter_config_last_reload_successful on the metrics page.
 """
 _HEALTH = ("/-/healthy", "/-/ready")
-_COMPLAIN_AGAIN_SECONDS = 60.0
 _STATUS_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
 
 log = logging.getLogger(__name__)
@@ -59,7 +58,6 @@ class Site:
         self._status_page = Shared(self._render_status, lambda: board.edition)
         self._reload_tried_at = -math.inf
         self._under_way = 0
-        self._complained_at = -math.inf
         self._routes: dict[str, Handler] = {
             "/": self._status,
             "/probe": self._probe,
@@ -82,21 +80,14 @@ class Site:
         self._under_way += 1
         try:
             answer = await self._answer(request)
-        except Exception as error:  # noqa: BLE001  a bug in a page costs that page
-            answer = self._broken(error)
+        except Exception:  # a bug in a page costs that page
+            log.exception("page failed")
+            answer = Answer(b"This page failed, and the log says why.\n", 500)
         finally:
             self._under_way -= 1
         start = {"type": "http.response.start", "status": answer.status, "headers": headers_of(answer)}
         await send(start)
         await send({"type": "http.response.body", "body": answer.body})
-
-    def _broken(self, error: Exception) -> Answer:
-        """Log a bug of ours with its traceback; not each time, for strangers choose how often."""
-        now = time.monotonic()
-        if now - self._complained_at >= _COMPLAIN_AGAIN_SECONDS:
-            self._complained_at = now
-            log.error("page failed", exc_info=error)
-        return Answer(b"This page failed, and the log says why.\n", 500)
 
     async def _answer(self, request: Request) -> Answer:
         refusal = self._refusal(request)
