@@ -36,13 +36,34 @@ def bounds() -> tuple[Bound, ...]:
 
 _REPLIES = "Replies of servers"
 HELD_REPLY_BYTES = _bound(
-    _REPLIES, MIB, "bytes", "a reply that is held whole, of any kind", "the connection's bytes are garbage"
+    _REPLIES,
+    256 * KIB,
+    "bytes",
+    "a reply that is held whole, of any kind, with what its items cost us",
+    "the connection's bytes are garbage",
 )
 REPLY_LINE_BYTES = _bound(
     _REPLIES, 64 * KIB, "bytes", "a line of the protocol", "the connection's bytes are garbage"
 )
 REPLY_ITEMS = _bound(_REPLIES, 64, "items", "an array in a reply", "the connection's bytes are garbage")
 REPLY_DEPTH = _bound(_REPLIES, 2, "levels", "arrays in arrays", "the connection's bytes are garbage")
+WAITING_BYTES = _bound(
+    _REPLIES,
+    96 * KIB,
+    "bytes",
+    "what waits to be read, beside what one call of the system brings",
+    "the server is not listened to until it is read",
+)
+INFO_WHOLE_BYTES = _bound(
+    _REPLIES,
+    32 * KIB,
+    "bytes",
+    "INFO that is held whole",
+    "of a longer one only the lines that something reads are kept",
+)
+INFO_BYTES = _bound(_REPLIES, 32 * MIB, "bytes", "INFO", "the connection's bytes are garbage")
+INFO_ROWS = _bound(_REPLIES, 512, "lines", "replicas and I/O threads in INFO", "the others are not counted")
+CONFIG_VALUE_BYTES = _bound(_REPLIES, 4 * KIB, "bytes", "a value of CONFIG GET", "it is not read")
 DROPPED_REPLY_BYTES = _bound(
     _REPLIES, 256 * MIB, "bytes", "a late reply that is read and dropped", "the connection is given up"
 )

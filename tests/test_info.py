@@ -1,6 +1,9 @@
 """INFO replies as servers really send them, and as nobody should."""
 
+import ast
 import re
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.analyse.slots import count_slots, peak, recent
+from exporter.limits import INFO_ROWS, INFO_WHOLE_BYTES
 from exporter.metrics.catalogue import CATALOGUE
 from exporter.metrics.spec import Field
 from exporter.parse import ReplyError
-from exporter.parse.info import parse_cluster_known_nodes, parse_info
+from exporter.parse.fields import NUMBERS, TEXTS
+from exporter.parse.info import LongInfo, parse_cluster_known_nodes, parse_info, parse_list_seconds
 from tests.one_page import info_of, reading_of, series_of
 
 CAPTURES = sorted((Path(__file__).parent / "data").glob("info-*.txt"))
@@ -40,9 +45,45 @@ def slow_parse(reply: bytes) -> dict[bytes, bytes]:
 def test_a_captured_reply_gives_the_numbers_that_the_obvious_parser_gives(capture: Path) -> None:
     reply = capture.read_bytes()
     info = parse_info(reply)
-    assert dict(info.numbers) == slow_parse(reply)
+    assert dict(info.numbers) == {name: value for name, value in slow_parse(reply).items() if name in NUMBERS}
     assert info.count(b"connected_clients") is not None
     assert info.version >= (5, 0)
+
+
+def _names_in(node: ast.AST) -> Iterator[str]:
+    """The word that a constant of the source is."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, bytes | str):
+        yield node.value.decode(errors="replace") if isinstance(node.value, bytes) else node.value
+
+
+def test_every_field_that_something_reads_is_kept_and_no_other() -> None:
+    files = [path for path in Path("exporter").rglob("*.py") if path.name != "fields.py"]
+    words = {
+        word for path in files for node in ast.walk(ast.parse(path.read_text())) for word in _names_in(node)
+    }
+    asked = {
+        word
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and _reads_a_field(node.func)
+        for each in node.args[:1]
+        for word in _names_in(each)
+    }
+    copied = {family.source.name.decode() for family in CATALOGUE if isinstance(family.source, Field)}
+    kept = {name.decode() for name in NUMBERS | TEXTS}
+    assert len(asked) > 15
+    assert asked | copied <= kept
+    assert kept <= words
+
+
+def _reads_a_field(function: ast.expr) -> bool:
+    """Whether this is `.count` of a reading, or `.get` of its numbers or texts."""
+    if not isinstance(function, ast.Attribute):
+        return False
+    of = function.value.attr if isinstance(function.value, ast.Attribute) else ""
+    of = function.value.id if isinstance(function.value, ast.Name) else of
+    wanted = {"count": ("info", "before", "after"), "get": ("numbers", "texts")}
+    return of in wanted.get(function.attr, ())
 
 
 def test_every_version_is_captured_and_every_field_of_the_catalogue_is_in_one_of_them() -> None:
@@ -111,7 +152,15 @@ def test_a_reply_without_clients_is_an_error(reply: bytes) -> None:
         parse_info(reply)
 
 
-@given(st.lists(st.tuples(st.sampled_from([b"a", b"used", b"x_1"]), st.binary(max_size=12)), max_size=8))
+FIELDS = st.lists(
+    st.tuples(
+        st.sampled_from([b"loading", b"loading_x", b"maxclients", b"used", b"x_1"]), st.binary(max_size=12)
+    ),
+    max_size=8,
+)
+
+
+@given(FIELDS)
 def test_whatever_a_server_sends_the_fast_parser_agrees_with_the_obvious_one(
     fields: list[tuple[bytes, bytes]],
 ) -> None:
@@ -121,6 +170,98 @@ def test_whatever_a_server_sends_the_fast_parser_agrees_with_the_obvious_one(
         assert re.fullmatch(rb"[0-9]+(\.[0-9]+)?", value)
         if not any(b"\n" in value or b"\r" in value for _, value in fields):
             assert slow_parse(reply)[name] == value
+
+
+LINES = st.one_of(
+    st.builds(
+        b"%b:%b\r\n".__mod__, st.tuples(st.sampled_from(sorted(NUMBERS | TEXTS)), st.binary(max_size=9))
+    ),
+    st.builds(b"%b:%d\r\n".__mod__, st.tuples(st.sampled_from(sorted(NUMBERS)), st.integers(0, 10**21))),
+    st.builds(
+        b"slave%d:ip=::1,port=1,state=online,offset=%d,lag=1\r\n".__mod__,
+        st.tuples(st.integers(0, 9), st.integers(0, 9)),
+    ),
+    st.builds(
+        b"io_thread_%d:clients=%d,reads=0\r\n".__mod__, st.tuples(st.integers(0, 9), st.integers(0, 9))
+    ),
+    st.builds(b"errorstat_%d:count=1\r\n".__mod__, st.integers()),
+    st.sampled_from(
+        [
+            b"\r\n",
+            b"# X\r\n",
+            b"role:master\r\n",
+            b"x" * 3000 + b"\r\n",
+            b"\n",
+            b"\r",
+            b"connected_slaves:2\r\n",
+        ]
+    ),
+    st.binary(max_size=20),
+)
+
+
+def _without_doubles(lines: list[bytes]) -> bytes:
+    """No line of a name that has come: of two replicas with the same number one is a lie."""
+    by_name = {line.partition(b":")[0].strip(): line for line in lines}
+    return b"# X\r\nconnected_clients:1\r\n" + b"".join(by_name.values())
+
+
+@given(st.lists(LINES, max_size=30).map(_without_doubles), st.integers(1, 300))
+def test_a_long_reply_is_read_in_pieces_as_it_is_read_whole(reply: bytes, size: int) -> None:
+    kept = LongInfo()
+    for start in range(0, len(reply), size):
+        kept.feed(reply[start : start + size])
+    assert parse_info(kept.text()) == parse_info(reply)
+
+
+HOSTILE: dict[str, Callable[[int], bytes]] = {
+    "many fields that nothing reads": lambda size: b"".join(b"f%d:1\r\n" % each for each in range(size // 8)),
+    "the same field again and again": lambda size: b"connected_clients:1\r\n" * (size // 21),
+    "beginnings of a field": lambda size: b"\nconnected_client" * (size // 17),
+    "replicas": lambda size: b"".join(
+        b"slave%d:ip=x,state=online,offset=1\r\n" % each for each in range(size // 40)
+    ),
+    "one line": lambda size: b"role:" + b"x" * size,
+    "one replica": lambda size: b"\nslave0:ip=" + b",state=online,offset=1" * (size // 22),
+    "line ends": lambda size: b"\n" * size,
+    "digits": lambda size: b"\nloading:" + b"1" * size,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_reading_takes_linear_time_and_keeps_little_whatever_the_lines_are(name: str) -> None:
+    def seconds(size: int) -> float:
+        took = []
+        for _ in range(3):
+            reply, kept = b"# X\r\nconnected_clients:1\r\n" + HOSTILE[name](size), LongInfo()
+            began = time.process_time()
+            for start in range(0, len(reply), 65536):
+                kept.feed(reply[start : start + 65536])
+            parse_info(kept.text())
+            took.append(time.process_time() - began)
+            assert len(kept.text()) < INFO_ROWS * 600
+        return min(took)
+
+    assert seconds(4 * 65536) < 3 * 2 * max(seconds(2 * 65536), 0.001)
+    assert seconds(65536) < 0.05
+
+
+def test_whole_replies_are_read_in_linear_time_too() -> None:
+    for make in HOSTILE.values():
+        reply = b"# X\r\nconnected_clients:1\r\nconnected_slaves:1\r\n" + make(INFO_WHOLE_BYTES)
+        began = time.process_time()
+        parse_info(reply[:INFO_WHOLE_BYTES])
+        assert time.process_time() - began < 0.05
+
+
+def test_the_time_for_lists_is_found_in_a_long_reply_too() -> None:
+    reply = b"# Commandstats\r\n" + b"".join(
+        b"cmdstat_x%d:calls=1,usec=5,\r\n" % each for each in range(9000)
+    )
+    reply += b"cmdstat_client|list:calls=3,usec=1500,usec_per_call=500.00\r\n"
+    kept = LongInfo()
+    kept.feed(reply)
+    assert parse_list_seconds(kept.text()) == parse_list_seconds(reply) == 0.0015
 
 
 def test_io_threads_are_read_in_order() -> None:

@@ -1,5 +1,6 @@
 """RESP without I/O: the same bytes give the same replies, in whatever pieces they come."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.connection.resp import ErrorReply, Mark, Reply, ReplyReader, pack
-from exporter.limits import HELD_REPLY_BYTES
+from exporter.limits import HELD_REPLY_BYTES, INFO_BYTES, INFO_WHOLE_BYTES
 from exporter.parse import GarbageError
 
 REPLIES = st.recursive(
@@ -105,14 +106,68 @@ def test_what_no_server_sends_is_garbage(data: bytes) -> None:
         reader.read()
 
 
-@pytest.mark.parametrize("item", [b"+" + b"x" * 60_000 + b"\r\n", b"$60000\r\n" + b"x" * 60_000 + b"\r\n"])
+@pytest.mark.parametrize(
+    "item",
+    [
+        b"+" + b"x" * 20_000 + b"\r\n",
+        b"-" + b"x" * 20_000 + b"\r\n",
+        b"$20000\r\n" + b"x" * 20_000 + b"\r\n",
+        b"*1\r\n+" + b"x" * 20_000 + b"\r\n",
+    ],
+)
 def test_a_held_reply_of_any_kind_has_one_budget(item: bytes) -> None:
     reader = ReplyReader()
-    reader.feed(b"*2\r\n*64\r\n" + item * 10)
+    reader.feed(b"*64\r\n" + item * 10)
     assert reader.read() is Mark.INCOMPLETE
-    reader.feed(item * 54)
+    reader.feed(item * 4)
     with pytest.raises(GarbageError):
         reader.read()
+
+
+def test_as_many_small_items_as_there_may_be_are_within_the_budget_which_is_for_each_reply_anew() -> None:
+    reader = ReplyReader()
+    for _ in range(3):
+        reader.feed(b"*64\r\n" + (b"*64\r\n" + b"$1\r\nx\r\n" * 64) * 64)
+        assert reader.read() == [[b"x"] * 64] * 64
+
+
+def test_a_text_that_is_too_long_to_be_held_is_garbage_before_it_has_come() -> None:
+    reader = ReplyReader()
+    reader.feed(b"*2\r\n$5\r\nabcde\r\n$%d\r\n" % HELD_REPLY_BYTES)
+    with pytest.raises(GarbageError) as caught:
+        reader.read()
+    assert caught.value.first.startswith(b"*2\r\n$5")
+
+
+@pytest.mark.parametrize("before", [0, 1500])
+def test_a_long_reply_in_small_pieces_is_read_in_linear_time(before: int) -> None:
+    def seconds(items: int) -> float:
+        reader, reply = ReplyReader(), b"*64\r\n" + (b"*%d\r\n" % items + b"+x\r\n" * items) * 64
+        reader.feed(reply[:before])
+        began = time.process_time()
+        for at in range(before, len(reply)):
+            reader.feed(reply[at : at + 1])
+            reader.read()
+        return time.process_time() - began
+
+    seconds(8)
+    assert min(seconds(64) for _ in range(3)) < 3 * 4 * max(min(seconds(16) for _ in range(3)), 0.001)
+
+
+@pytest.mark.parametrize("size", [INFO_WHOLE_BYTES, INFO_WHOLE_BYTES + 1, INFO_BYTES])
+def test_a_reply_to_info_that_is_long_goes_to_its_sink_and_is_bounded_all_the_same(size: int) -> None:
+    reader, pieces = ReplyReader(), list[bytes]()
+    reader.feed(b"$%d\r\n" % size)
+    assert reader.read(long_info=pieces.append) is Mark.INCOMPLETE
+    reader.feed(b"x" * size + b"\r\n")
+    found = reader.read(long_info=pieces.append)
+    if size > INFO_WHOLE_BYTES:
+        assert (found, sum(map(len, pieces))) == (Mark.STREAMED, size)
+    else:
+        assert (found, pieces) == (b"x" * size, [])
+    reader.feed(b"$%d\r\n" % (INFO_BYTES + 1))
+    with pytest.raises(GarbageError):
+        reader.read(long_info=pieces.append)
 
 
 def test_a_streamed_reply_of_another_kind_is_garbage_at_once_where_only_text_will_do() -> None:

@@ -6,11 +6,19 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import groupby
 
-from exporter.limits import HELD_REPLY_BYTES, REPLY_DEPTH, REPLY_ITEMS, REPLY_LINE_BYTES
+from exporter.limits import (
+    HELD_REPLY_BYTES,
+    INFO_BYTES,
+    INFO_WHOLE_BYTES,
+    REPLY_DEPTH,
+    REPLY_ITEMS,
+    REPLY_LINE_BYTES,
+)
 from exporter.parse import GarbageError
 
 _MAX_STREAM_BYTES = 2**40  # a streamed reply is never held, so it needs no other bound than its reader's time
 _BEGINNING_BYTES = 64
+_ITEM_BYTES = 48  # that a reply or an item of one costs us beside its text
 _WHOLE = re.compile(rb"-?[0-9]{1,19}")
 _END = b"\r\n"
 
@@ -27,6 +35,7 @@ class Mark(Enum):
 
     INCOMPLETE = "more bytes are needed"
     STREAMED = "the whole reply went to the sink"
+    BEGUN = "a text or an array has begun; never returned"
 
 
 Reply = bytes | int | list["Reply"] | ErrorReply | None
@@ -45,131 +54,159 @@ def pack(words: Sequence[bytes]) -> bytes:
 class ReplyReader:
     """Holds the bytes that have come, and reads one reply after the other out of them.
 
-    A held reply of any kind has one budget of HELD_REPLY_BYTES. A text that goes to a sink is not held.
+    What is held of a reply of any kind has one budget of HELD_REPLY_BYTES. A text that goes to a sink is not
+    held. Every byte is read once, in whatever pieces they come.
     """
 
     def __init__(self) -> None:
         self._buffer = bytearray()
-        self._left: int | None = None  # of a text that goes to a sink, once its size is known
+        self._beginning = b""  # of the reply, once its first line is read
+        self._arrays: list[tuple[list[Reply], int]] = []  # that are not complete, with their sizes
+        self._text: int | None = None  # bytes of a text that are to come
+        self._streamed = False  # whether some of that text went to a sink
+        self._budget = HELD_REPLY_BYTES
 
     @property
     def in_reply(self) -> bool:
         """Whether a part of a reply has come and the rest has not."""
-        return self._left is not None or bool(self._buffer)
+        return bool(self._beginning or self._buffer)
 
     @property
     def begun(self) -> bytes:
-        """How a reply that has not come whole begins; empty in the middle of a text that goes to a sink."""
-        return bytes(self._buffer[:_BEGINNING_BYTES]) if self._left is None else b""
+        """How the reply begins that has not come whole."""
+        return self._beginning or bytes(self._buffer[:_BEGINNING_BYTES])
 
     def feed(self, piece: bytes) -> None:
         """Take what has come."""
         self._buffer += piece
 
-    def read(self, sink: Sink | None = None, *, text_only: bool = False) -> Reply | Mark:
+    def read(
+        self, sink: Sink | None = None, *, text_only: bool = False, long_info: Sink | None = None
+    ) -> Reply | Mark:
         """Read the next reply if all of it is there; with a sink, hand on what there is of its text.
 
         The same reply may be read with another sink in each call. A reply that is no text is returned
-        whole, sink or not; with `text_only` it must be an error.
+        whole, sink or not; with `text_only` it must be an error. `long_info` is the sink of a text that is
+        too long to be held, and no longer than INFO may be.
 
         Raises:
             GarbageError: no Redis server sends this.
 
         """
-        if text_only and self._left is None and self._buffer and self._buffer[0] not in b"$-":
+        if text_only and not self._beginning and self._buffer and self._buffer[0] not in b"$-":
             raise GarbageError(self.begun)
-        if sink is None and self._left is None:
-            return self._hold()
-        return self._stream(sink or _drop)
-
-    def _hold(self) -> Reply | Mark:
         try:
-            found = self._parse(0, depth=0)
+            found: Reply | Mark = Mark.BEGUN
+            while found is Mark.BEGUN:
+                found = self._read_on(sink, long_info)
         except GarbageError:
             raise GarbageError(self.begun) from None
-        if found is None:
-            return Mark.INCOMPLETE
-        reply, end = found
-        del self._buffer[:end]
-        return reply
+        if found is not Mark.INCOMPLETE:
+            self._beginning, self._budget = b"", HELD_REPLY_BYTES
+        return found
 
-    def _stream(self, sink: Sink) -> Reply | Mark:
-        if self._left is None:
-            head = self._line(0)
-            if head is None:
-                return Mark.INCOMPLETE
-            line, end = head
-            size = _whole(line[1:], -1, _MAX_STREAM_BYTES) if line.startswith(b"$") else -1
-            if size < 0:
-                return self._hold()
-            self._left = size
-            del self._buffer[:end]
-        if self._left and self._buffer:
-            piece = bytes(self._buffer[: self._left])
-            self._left -= len(piece)
-            del self._buffer[: len(piece)]
-            sink(piece)
-        if self._left or len(self._buffer) < len(_END):
-            return Mark.INCOMPLETE
-        self._end_of_text(0)
-        del self._buffer[: len(_END)]
-        self._left = None
-        return Mark.STREAMED
+    def _read_on(self, sink: Sink | None, long_info: Sink | None) -> Reply | Mark:
+        """Read a line or a text: the reply that ends with it, or what else has become of it."""
+        if self._text is None:
+            line = self._line()
+            found = Mark.INCOMPLETE if line is None else self._begin(line, sink, long_info)
+        else:
+            to = self._goes_to(self._text, sink, long_info)
+            if to is not None:
+                return self._stream(self._text, to)
+            found = self._whole_text(self._text)
+        return found if isinstance(found, Mark) else self._put(found)
 
-    def _parse(self, at: int, depth: int) -> tuple[Reply, int] | None:
-        """Read the reply that begins at a position, and say where it ends; None where it is not all there."""
-        found = self._line(at)
-        if found is None:
-            return None
-        line, end = found
-        kind, rest = line[:1], line[1:]
-        if kind == b"+":
-            return rest, end
-        if kind == b"-":
-            return ErrorReply(rest.decode(errors="replace")), end
-        if kind == b":":
-            return _whole(rest, -(2**63), 2**63), end
-        if kind == b"$":
-            return self._text(end, _whole(rest, -1, HELD_REPLY_BYTES))
-        if kind == b"*" and depth < REPLY_DEPTH:
-            return self._items(end, _whole(rest, -1, REPLY_ITEMS), depth)
-        raise GarbageError
-
-    def _line(self, at: int) -> tuple[bytes, int] | None:
-        if at > HELD_REPLY_BYTES:
-            raise GarbageError
-        end = self._buffer.find(_END, at, at + REPLY_LINE_BYTES)
+    def _line(self) -> bytes | None:
+        end = self._buffer.find(_END, 0, REPLY_LINE_BYTES)
         if end < 0:
-            if len(self._buffer) - at >= REPLY_LINE_BYTES:
+            if len(self._buffer) >= REPLY_LINE_BYTES:
                 raise GarbageError
             return None
-        return bytes(self._buffer[at:end]), end + len(_END)
+        self._beginning = self._beginning or bytes(self._buffer[:_BEGINNING_BYTES])
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + len(_END)]
+        return line
 
-    def _text(self, at: int, size: int) -> tuple[Reply, int] | None:
+    def _begin(self, line: bytes, sink: Sink | None, long_info: Sink | None) -> Reply | Mark:
+        self._spend(_ITEM_BYTES + len(line))
+        kind, rest = line[:1], line[1:]
+        if kind == b"$":
+            return self._begin_text(_whole(rest, -1, _MAX_STREAM_BYTES), sink, long_info)
+        if kind == b"*" and len(self._arrays) < REPLY_DEPTH:
+            return self._begin_array(_whole(rest, -1, REPLY_ITEMS))
+        if kind == b"+":
+            return rest
+        if kind == b"-":
+            return ErrorReply(rest.decode(errors="replace"))
+        if kind == b":":
+            return _whole(rest, -(2**63), 2**63)
+        raise GarbageError
+
+    def _begin_text(self, size: int, sink: Sink | None, long_info: Sink | None) -> Reply | Mark:
         if size < 0:
-            return None, at
-        end = at + size
-        if end > HELD_REPLY_BYTES:
-            raise GarbageError
-        if len(self._buffer) < end + len(_END):
             return None
-        self._end_of_text(end)
-        return bytes(self._buffer[at:end]), end + len(_END)
+        if self._goes_to(size, sink, long_info) is None:
+            self._spend(size)
+        self._text = size
+        return Mark.BEGUN
 
-    def _items(self, at: int, size: int, depth: int) -> tuple[Reply, int] | None:
-        if size < 0:
-            return None, at
-        items: list[Reply] = []
-        for _ in range(size):
-            found = self._parse(at, depth + 1)
-            if found is None:
-                return None
-            item, at = found
-            items.append(item)
-        return items, at
+    def _begin_array(self, size: int) -> Reply | Mark:
+        if size <= 0:
+            return [] if size == 0 else None
+        self._arrays.append(([], size))
+        return Mark.BEGUN
 
-    def _end_of_text(self, at: int) -> None:
+    def _goes_to(self, size: int, sink: Sink | None, long_info: Sink | None) -> Sink | None:
+        """Where a text of this size goes; None where it is held."""
+        if self._arrays:
+            return None
+        if self._streamed:
+            return sink or long_info or _drop
+        return sink or (long_info if INFO_WHOLE_BYTES < size <= INFO_BYTES else None)
+
+    def _stream(self, left: int, sink: Sink) -> Mark:
+        self._streamed = True
+        if left and self._buffer:
+            piece = bytes(self._buffer[:left])
+            del self._buffer[: len(piece)]
+            self._text = left = left - len(piece)
+            sink(piece)
+        if left or not self._is_end_of_text(0):
+            return Mark.INCOMPLETE
+        del self._buffer[: len(_END)]
+        self._text, self._streamed = None, False
+        return Mark.STREAMED
+
+    def _whole_text(self, size: int) -> Reply | Mark:
+        if not self._is_end_of_text(size):
+            return Mark.INCOMPLETE
+        text = bytes(self._buffer[:size])
+        del self._buffer[: size + len(_END)]
+        self._text = None
+        return text
+
+    def _put(self, reply: Reply) -> Reply | Mark:
+        """Put a reply into the arrays that it is of, and return the outermost one if it is complete."""
+        while self._arrays:
+            items, size = self._arrays[-1]
+            items.append(reply)
+            if len(items) < size:
+                return Mark.BEGUN
+            reply, _ = self._arrays.pop()
+        return reply
+
+    def _is_end_of_text(self, at: int) -> bool:
+        """Whether the end of a text has come, which is to be at a position."""
+        if len(self._buffer) < at + len(_END):
+            return False
         if self._buffer[at : at + len(_END)] != _END:
+            raise GarbageError
+        return True
+
+    def _spend(self, size: int) -> None:
+        self._budget -= size
+        if self._budget < 0:
             raise GarbageError
 
 

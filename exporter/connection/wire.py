@@ -12,13 +12,17 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from exporter.connection.resp import Mark, Reply, ReplyReader, Sink, pack
-from exporter.limits import DROPPED_REPLY_BYTES
+from exporter.connection.turns import take_turn
+from exporter.limits import DROPPED_REPLY_BYTES, WAITING_BYTES
 from exporter.parse import GarbageError
+from exporter.parse.info import LongInfo
 
 Command = Sequence[bytes]
 
 _PIECE_BYTES = 96 * 1024  # read at a time: 250 clients and more, in one piece
-_HOLD_BACK_BYTES = 256 * 1024  # above it the other side is held back
+_SHORT_BYTES = 8 * 1024  # what so many bytes hold is read at once; more waits for its turn
+_LEVEL_BYTES = 4 * 1024 * 1024  # of a reply, after which all shorter ones come first
+_INFO = b"INFO"
 
 
 class UnaskedError(GarbageError):
@@ -30,20 +34,23 @@ class Wire(asyncio.Protocol):
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        self._pieces: deque[bytes] = deque()
+        self._waiting = bytearray()
         self._waiter: asyncio.Future[None] | None = None
         self._held_back = False
-        self.size = 0
         self.heard = time.monotonic()
         self.lost: Exception | None = None
         self.lost_at = math.inf
 
+    @property
+    def size(self) -> int:
+        """Bytes that wait to be taken."""
+        return len(self._waiting)
+
     def data_received(self, data: bytes) -> None:
         """Keep what has come."""
         self.heard = time.monotonic()
-        self._pieces.append(data)
-        self.size += len(data)
-        if self.size > _HOLD_BACK_BYTES and not self._held_back and not self._transport.is_closing():
+        self._waiting += data
+        if self.size > WAITING_BYTES and not self._held_back and not self._transport.is_closing():
             self._held_back = True
             self._transport.pause_reading()
         self._wake()
@@ -59,25 +66,21 @@ class Wire(asyncio.Protocol):
     def close(self) -> None:
         """End it ourselves: nothing was lost then."""
         self.lost = self.lost or EOFError("the connection is closed")
+        self._waiting.clear()
         self._transport.abort()
 
     def take(self) -> bytes:
         """Give the next piece of what has come, at most _PIECE_BYTES of it; empty where there is none."""
-        if not self._pieces:
-            return b""
-        piece = self._pieces.popleft()
-        if len(piece) > _PIECE_BYTES:
-            self._pieces.appendleft(piece[_PIECE_BYTES:])
-            piece = piece[:_PIECE_BYTES]
-        self.size -= len(piece)
-        if self._held_back and self.size < _PIECE_BYTES and not self._transport.is_closing():
+        piece = bytes(self._waiting[:_PIECE_BYTES])
+        del self._waiting[:_PIECE_BYTES]
+        if self._held_back and self.size < WAITING_BYTES and not self._transport.is_closing():
             self._held_back = False
             self._transport.resume_reading()
         return piece
 
     async def more(self) -> None:
         """Wait until there is something to take, or the connection is lost."""
-        if not self._pieces and self.lost is None:
+        if not self._waiting and self.lost is None:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
 
@@ -95,12 +98,13 @@ class Wire(asyncio.Protocol):
 class Expected:
     """A reply that was asked for at a moment (monotonic), and when it began to come."""
 
-    __slots__ = ("asked", "began", "done", "reply", "sink", "text_only")
+    __slots__ = ("asked", "began", "done", "long_info", "reply", "sink", "text_only")
 
-    def __init__(self, asked: float, sink: Sink | None) -> None:
+    def __init__(self, asked: float, sink: Sink | None, *, is_info: bool = False) -> None:
         self.asked = asked
         self.sink = sink
         self.text_only = sink is not None
+        self.long_info = LongInfo() if is_info else None
         self.began = 0.0
         self.done = False
         self.reply: Reply | Mark = Mark.INCOMPLETE
@@ -118,7 +122,7 @@ class Connection:
         self._wire = Wire(transport)
         self._reader = ReplyReader()
         self._expected: deque[Expected] = deque()
-        self._dropped = 0
+        self._come = self._dropped = 0  # bytes of the reply that comes
         self._release = release
         self._round_trip = math.inf
         transport.set_protocol(self._wire)
@@ -141,8 +145,8 @@ class Connection:
         return self._wire.lost_at
 
     def silent_for(self, now: float) -> float:
-        """Seconds for which a reply is owed and no byte came; 0 when none is owed."""
-        if not self._expected:
+        """Seconds for which a reply is owed and no byte came; 0 when none is owed, and while some wait."""
+        if not self._expected or self._wire.size:
             return 0.0
         return now - max(self._wire.heard, self._expected[0].asked)
 
@@ -167,7 +171,7 @@ class Connection:
         """Send commands in one go; each reply is then received, in this order. Nothing may be owed."""
         packed = b"".join(map(pack, commands))  # before anything is owed
         now = time.monotonic()
-        expected = [Expected(now, sink) for _ in commands]
+        expected = [Expected(now, sink, is_info=command[0] == _INFO) for command in commands]
         self._expected += expected
         # uvloop raises where the transport is closed. What came before that is read all the same, because a
         # server that refuses us says so and hangs up; its end is found where the replies are read.
@@ -179,6 +183,8 @@ class Connection:
     async def receive(self, expected: Expected) -> Reply:
         """Wait for the reply to a command that was sent without a sink."""
         reply = await self._receive(expected)
+        if reply is Mark.STREAMED and expected.long_info is not None:
+            return expected.long_info.text()
         if isinstance(reply, Mark):  # only a sink is given a text in pieces
             raise GarbageError
         return reply
@@ -199,7 +205,7 @@ class Connection:
         """Read and drop all that is owed."""
         if self._expected:
             for each in self._expected:
-                each.sink, each.text_only = self._drop, False
+                each.sink, each.text_only, each.long_info = self._drop, False, None
             try:
                 await self._receive(self._expected[-1])
             except asyncio.IncompleteReadError:  # what was cut would have been dropped
@@ -211,6 +217,8 @@ class Connection:
     def close(self) -> None:
         """Drop the connection now; a polite close would keep the slot of a hung TLS server for 30 s."""
         self._wire.close()
+        self._expected.clear()
+        self._reader = ReplyReader()  # what is held would live on until the cycle with the transport is found
         self._release()
 
     async def _receive(self, wanted: Expected) -> Reply | Mark:
@@ -218,12 +226,12 @@ class Connection:
             self._advance()
             if wanted.done:
                 break
-            piece = self._wire.take()
-            if piece:
+            if self._wire.size:
+                if self._wire.size > _SHORT_BYTES:
+                    await take_turn(self._come // _LEVEL_BYTES, wanted.asked)
+                piece = self._wire.take()
+                self._come += len(piece)
                 self._reader.feed(piece)
-                self._advance()
-                if not wanted.done and self._wire.size:
-                    await asyncio.sleep(0)  # a long reply lets others run between its pieces
             elif self._wire.lost is not None:
                 raise self._lost_in_reply(self._wire.lost)
             else:
@@ -239,13 +247,14 @@ class Connection:
             head = self._expected[0]
             if not head.began:
                 head.began = time.monotonic()
-            reply = self._reader.read(head.sink, text_only=head.text_only)
+            long_info = head.long_info.feed if head.long_info is not None else None
+            reply = self._reader.read(head.sink, text_only=head.text_only, long_info=long_info)
             if reply is Mark.INCOMPLETE:
                 return
             head.reply, head.done = reply, True
             self._round_trip = min(self._round_trip, head.began - head.asked)
             self._expected.popleft()
-            self._dropped = 0
+            self._come = self._dropped = 0
 
     def _drop(self, piece: bytes) -> None:
         self._dropped += len(piece)
