@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
+from exporter.limits import CONFIG_VALUE_BYTES
 from exporter.model import BufferLimit, ServerConfig
 
 # CONFIG GET shows passwords as well, so these are all that is ever asked for.
@@ -19,7 +20,7 @@ def parse_config(reply: Sequence[object]) -> ServerConfig:
     told = {
         name.decode(errors="replace"): value
         for name, value in zip(reply[::2], reply[1::2], strict=False)
-        if isinstance(name, bytes) and isinstance(value, bytes)
+        if isinstance(name, bytes) and isinstance(value, bytes) and len(value) <= CONFIG_VALUE_BYTES
     }
     return ServerConfig(
         _limit(told.get(MAX_CLIENTS, b"")),
