@@ -12,6 +12,7 @@ from exporter.model import Rename
 Rewrite = Callable[[str], str | None]
 
 _REFERENCE = re.compile(r"\\(?:([1-9][0-9]*)|g<([A-Za-z_0-9]+)>)")
+_ENDLESS = re.compile(r"(?<!\\)\{[0-9]{0,9},?[0-9]{8}")  # RE2 would take it for a text
 _NO_REFERENCES = "RE2 knows no references to groups here: write out what is repeated"
 # How RE2's complaints begin about what Python's expressions know, and what to write instead.
 _INSTEAD = (
@@ -48,6 +49,8 @@ def compile_rule(pattern: str, template: str) -> Rewrite:
     """
     import re2  # noqa: PLC0415  3 MB of memory, for those who have rules
 
+    if _ENDLESS.search(pattern):
+        raise PatternError(_refusal("invalid repetition size"))
     options = re2.Options()
     options.log_errors, options.max_mem = False, PATTERN_BYTES
     try:

@@ -221,6 +221,7 @@ log: {level: loud}
         ("clients: {app: {form: [name]}}", "clients.app.form: unknown key: did you mean from?"),
         ("clients: {app: {rename: [{to: x}]}}", "clients.app.rename[0].match: is missing"),
         ("clients: {app: {rename: [{match: '(', to: x}]}}", "not a regular expression"),
+        ("clients: {app: {rename: [{match: 'a{99999999999999999999}', to: x}]}}", "not a regular expression"),
         (r"clients: {app: {rename: [{match: a, to: '\1'}]}}", "names a group that match: does not have"),
         (
             r"clients: {app: {rename: [{match: a, to: 'corp\quebec'}]}}",
