@@ -70,6 +70,9 @@ DROPPED_REPLY_BYTES = _bound(
 LIST_ROWS = _bound(
     _REPLIES, 250_000, "rows", "CLIENT LIST", "the others are counted as rows that cannot be read"
 )
+LIST_LAYOUTS = _bound(
+    _REPLIES, 4, "layouts", "the rows of one CLIENT LIST", "the others are read word by word"
+)
 ROW_BYTES = _bound(
     _REPLIES, 64 * KIB, "bytes", "a row of CLIENT LIST", "it is counted as one that cannot be read"
 )

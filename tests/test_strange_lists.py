@@ -10,8 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.limits import ROW_BYTES, ROW_WORDS, TEXT_BYTES
-from exporter.parse.clients import BLOCK_BYTES, read_rows, read_work, split_blocks
+from exporter.limits import LIST_LAYOUTS, ROW_BYTES, ROW_WORDS, TEXT_BYTES
+from exporter.parse.clients import (
+    BLOCK_BYTES,
+    RowReader,
+    compiled_layouts,
+    read_rows,
+    read_work,
+    split_blocks,
+)
 from tests.conftest import StartServer
 from tests.daemon import Daemon, log_events, quick, running_exporter, target
 from tests.series import LIST_AVAILABLE, LIST_FAILURES
@@ -150,6 +157,15 @@ def test_long_texts_are_cut_and_long_rows_are_no_rows() -> None:
     assert (len(rows), unreadable) == (_CLIENTS + 1, 2)
     assert max(len(row[2]) for row in rows) == TEXT_BYTES
     assert all(len(field) < 10 * TEXT_BYTES for row in rows for field in row)
+
+
+def test_a_server_whose_every_row_has_another_layout_has_few_of_them_compiled() -> None:
+    reader, compiled = RowReader(), compiled_layouts()
+    for number in range(200):
+        template = _FIELDS.replace("events", f"field-{number}")
+        rows, unreadable = reader.read(_rows(template, 1))
+        assert (len(rows), unreadable) == (1, 0)
+    assert compiled_layouts() - compiled <= LIST_LAYOUTS
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import chain, pairwise
 from typing import NamedTuple
 
-from exporter.limits import ROW_BYTES, ROW_WORDS, TEXT_BYTES, WORDS_REMEMBERED
+from exporter.limits import LIST_LAYOUTS, ROW_BYTES, ROW_WORDS, TEXT_BYTES, WORDS_REMEMBERED
 
 BLOCK_BYTES = 64 * 1024  # read at a time: 200 rows, some 0.2 ms
 
@@ -95,14 +95,28 @@ def split_blocks(reply: bytes) -> Iterator[bytes]:
         start = end
 
 
+class RowReader:
+    """Reads the blocks of one list. It has one layout; each that is new takes milliseconds to compile."""
+
+    def __init__(self) -> None:
+        self._layouts: set[bytes] = set()
+
+    def read(self, block: bytes) -> tuple[list[Row], int]:
+        """Read whole rows, in any order, and count those that cannot be read; a bad row costs no other."""
+        if not block.endswith(b"\n"):
+            block += b"\n"
+        names = _VALUE.sub(b"", block[: block.index(b"\n")])
+        if len(self._layouts) < LIST_LAYOUTS:
+            self._layouts.add(names)
+        reader = _reader(names) if names in self._layouts else None
+        if reader is not None:
+            return reader.read(block)
+        return _read_each(line for line in block.split(b"\n") if line.strip())
+
+
 def read_rows(block: bytes) -> tuple[list[Row], int]:
-    """Read whole rows, in any order, and count those that cannot be read; a bad row costs no other."""
-    if not block.endswith(b"\n"):
-        block += b"\n"
-    reader = _reader(_VALUE.sub(b"", block[: block.index(b"\n")]))
-    if reader is not None:
-        return reader.read(block)
-    return _read_each(line for line in block.split(b"\n") if line.strip())
+    """Read rows that are a whole list; see RowReader."""
+    return RowReader().read(block)
 
 
 def read_work(work: bytes) -> Work:
@@ -193,6 +207,11 @@ def _reader(names: bytes) -> _Reader | None:
         re.compile(exact + rb"|([^\n]*+)\n"),
         None if in_order else _arrange(known),
     )
+
+
+def compiled_layouts() -> int:
+    """How many layouts were compiled so far."""
+    return _reader.cache_info().misses
 
 
 def _row(layout: tuple[bytes, ...], groups: Iterable[Sequence[int]], text: bytes) -> bytes:

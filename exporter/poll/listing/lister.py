@@ -13,7 +13,7 @@ from exporter.connection.session import Session
 from exporter.limits import LIST_ROWS
 from exporter.model import ClientPlan, ListCost, ListFailure, ServerInfo, Survey
 from exporter.parse.blocks import RowCutter
-from exporter.parse.clients import read_rows
+from exporter.parse.clients import RowReader
 from exporter.parse.info import parse_list_seconds
 from exporter.poll.listing.batches import BATCHES_ABOVE, BatchPlan
 from exporter.poll.listing.schedule import ListSchedule
@@ -205,13 +205,14 @@ class Lister:
         """Count the clients of all batches, and add what each cost; None where one is refused."""
         without_us = (b"SKIPME", b"YES") if info.valkey_version >= _FIRST_THAT_SKIPS_US else ()
         tally = Tally(self._names, self._plan.stale_after, session.own_id, session.own_address)
+        reader = RowReader()
         for ids in batches:
             cutter = RowCutter()
 
             def feed(piece: bytes, cutter: RowCutter = cutter) -> None:
                 rows = cutter.cut(piece)
                 if rows and tally.total < LIST_ROWS:
-                    tally.add(*read_rows(rows))
+                    tally.add(*reader.read(rows))
                 elif rows:
                     tally.add((), rows.count(b"\n"))
 
@@ -223,7 +224,7 @@ class Lister:
                 return None
             costs.append(cost)
             if rest := cutter.end():
-                tally.add(*read_rows(rest))
+                tally.add(*reader.read(rest))
             tally.add((), cutter.dropped)
         return tally
 
