@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from unittest.mock import patch
 
+from exporter import threads
 from exporter.analyse.pulse import WINDOW_SECONDS
 from exporter.app import Fleet
 from exporter.board import Board
@@ -41,6 +42,8 @@ class _Selector(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Return what is ready; without that it is as if the whole timeout had passed."""
         ready = super().select(0)
+        while not ready and threads.running():  # which take time of the world
+            ready = super().select(0.01)
         if not ready and timeout is not None and timeout > 0:
             self.now += timeout
         return ready

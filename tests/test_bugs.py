@@ -47,14 +47,15 @@ _IN_A_METRIC = (
     "index = [each.name for each in pages.CATALOGUE].index('redis_connection_slots_used_peak')\n"
     "family = dataclasses.replace(pages.CATALOGUE[index], source=broken_metric)\n"
     "pages.CATALOGUE = (*pages.CATALOGUE[:index], family, *pages.CATALOGUE[index + 1:])\n"
+    "pages._ALWAYS[:] = [(at, pages.CATALOGUE[at]) for at, _ in pages._ALWAYS]\n"
 )
 _IN_ROWS = (
-    "import exporter.poll.listing.lister as lists\n"
-    "read_rows = lists.read_rows\n"
-    "def broken_rows(rows):\n"
-    "    if b'name=bad' in rows: raise LookupError('new in a row')\n"
-    "    return read_rows(rows)\n"
-    "lists.read_rows = broken_rows\n"
+    "from exporter.parse.clients import RowReader\n"
+    "read_rows = RowReader.read\n"
+    "def broken_rows(self, block):\n"
+    "    if b'name=bad' in block: raise LookupError('new in a row')\n"
+    "    return read_rows(self, block)\n"
+    "RowReader.read = broken_rows\n"
 )
 
 

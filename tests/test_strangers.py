@@ -53,7 +53,7 @@ def test_connections_that_lie_idle_shut_nobody_out_and_are_bounded(
     with crowd(daemon.port, 700, request_bytes) as opened:
         for path in ("/metrics", "/-/healthy", "/") * 3:
             assert seconds_of(daemon, path) < 5
-        assert 1 < (daemon.scrape().get(HELD) or 0) <= most
+        eventually(lambda: 1 < (daemon.scrape().get(HELD) or 0) <= most)  # a page may be a second old
         eventually(lambda: len(alive(opened)) <= most)
         assert set(alive(opened)) <= set(opened[-most:]), "the oldest went first"
     eventually(lambda: daemon.scrape().get(HELD) == 1)
