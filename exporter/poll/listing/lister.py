@@ -10,12 +10,10 @@ from exporter.analyse.history import History
 from exporter.analyse.names import names_by
 from exporter.connection.errors import LinkError
 from exporter.connection.session import Session
-from exporter.limits import LIST_ROWS
 from exporter.model import ClientPlan, ListCost, ListFailure, ServerInfo, Survey
-from exporter.parse.blocks import RowCutter
-from exporter.parse.clients import RowReader
 from exporter.parse.info import parse_list_seconds
 from exporter.poll.listing.batches import BATCHES_ABOVE, BatchPlan
+from exporter.poll.listing.counting import Counting
 from exporter.poll.listing.schedule import ListSchedule
 
 LIST_COMMAND = "client|list"
@@ -205,27 +203,17 @@ class Lister:
         """Count the clients of all batches, and add what each cost; None where one is refused."""
         without_us = (b"SKIPME", b"YES") if info.valkey_version >= _FIRST_THAT_SKIPS_US else ()
         tally = Tally(self._names, self._plan.stale_after, session.own_id, session.own_address)
-        reader = RowReader()
+        counting = Counting(tally)
         for ids in batches:
-            cutter = RowCutter()
-
-            def feed(piece: bytes, cutter: RowCutter = cutter) -> None:
-                rows = cutter.cut(piece)
-                if rows and tally.total < LIST_ROWS:
-                    tally.add(*reader.read(rows))
-                elif rows:
-                    tally.add((), rows.count(b"\n"))
-
             command = (b"CLIENT", b"LIST", *without_us, *((b"ID", *ids) if ids else ()))
             if time.monotonic() > until:
                 raise _OutOfTimeError
-            cost = await session.stream_if_allowed(feed, LIST_COMMAND, *command)
+            cost = await session.stream_if_allowed(counting.take, LIST_COMMAND, *command)
             if cost is None:
                 return None
             costs.append(cost)
-            if rest := cutter.end():
-                tally.add(*reader.read(rest))
-            tally.add((), cutter.dropped)
+            counting.end_reply()
+        counting.count()
         return tally
 
     async def _work_in(self, take: _Take, info: ServerInfo, accepted: int, now: float) -> Survey:
