@@ -168,6 +168,16 @@ def test_a_server_whose_every_row_has_another_layout_has_few_of_them_compiled() 
     assert compiled_layouts() - compiled <= LIST_LAYOUTS
 
 
+def test_rows_without_a_layout_take_no_place_of_those_that_have_one() -> None:
+    reader = RowReader()
+    for number in range(2 * LIST_LAYOUTS):
+        reader.read(b"id=1 addr=/run/sp ace/%d:0 age=1 idle=1 flags=U cmd=x\n" % number)
+    compiled = compiled_layouts()
+    rows, unreadable = reader.read(_rows(_FIELDS.replace("events", "only-here")))
+    assert (len(rows), unreadable) == (_CLIENTS, 0)
+    assert compiled_layouts() == compiled + 1
+
+
 @pytest.fixture
 def strange(start_server: StartServer, tmp_path: Path) -> Iterator[tuple[Daemon, list[bytes]]]:
     """A daemon that watches a strange server, whose list a test may change, and an honest one."""

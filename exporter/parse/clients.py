@@ -106,11 +106,11 @@ class RowReader:
         if not block.endswith(b"\n"):
             block += b"\n"
         names = _VALUE.sub(b"", block[: block.index(b"\n")])
-        if len(self._layouts) < LIST_LAYOUTS:
-            self._layouts.add(names)
-        reader = _reader(names) if names in self._layouts else None
-        if reader is not None:
-            return reader.read(block)
+        if names in self._layouts or len(self._layouts) < LIST_LAYOUTS:
+            reader = _reader(names)
+            if reader is not None:
+                self._layouts.add(names)
+                return reader.read(block)
         return _read_each(line for line in block.split(b"\n") if line.strip())
 
 
