@@ -87,5 +87,5 @@ class Writer:
         except OSError:  # nobody reads it any more, or the disk is full
             with self._changed:
                 self.dropped += data.count(b"\n")
-            time.sleep(_AGAIN_SECONDS)
+            time.sleep(_AGAIN_SECONDS)  # of this thread alone: a write would fail again at once
             return None
