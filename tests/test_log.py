@@ -97,12 +97,12 @@ def test_lines_for_a_reader_who_has_gone_are_counted() -> None:
 def test_a_stalled_reader_of_the_log_stalls_no_poll_no_page_and_no_sigterm(
     start_server: StartServer, tmp_path: Path
 ) -> None:
-    port = free_port()
+    port, closed = free_port(), free_port()
     with _pipe() as (_, writing):
         process = subprocess.Popen(
             command(
                 f"redis://127.0.0.1:{start_server().port}",
-                *(f"redis://127.0.0.1:{free_port()}" for _ in range(60)),
+                *(f"redis://127.0.1.{number}:{closed}" for number in range(1, 61)),
                 *(
                     "--web.listen-address",
                     f"127.0.0.1:{port}",
