@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from exporter.limits import TEXT_BYTES
 from exporter.parse import clients
+from tests.blocks import read_rows, split_blocks
 from tests.oracle import read_client_list
 
 DATA = Path(__file__).parent / "data"
@@ -31,8 +32,8 @@ def read(reply: bytes) -> tuple[list[dict[str, bytes]], int]:
     """Read a reply as the product does, and show its rows as the oracle does, by their ids."""
     rows: list[dict[str, bytes]] = []
     unreadable = 0
-    for block in clients.split_blocks(reply):
-        read, failed = clients.read_rows(block)
+    for block in split_blocks(reply):
+        read, failed = read_rows(block)
         unreadable += failed
         rows += map(_shown, read)
     return _in_order(rows), unreadable
@@ -207,7 +208,7 @@ def test_any_fields_of_subscriptions_read_as_the_slow_reader_reads_them(
 
 def test_a_reply_of_many_blocks_loses_no_row_at_their_borders() -> None:
     reply = b"".join(_ROW % (number, b"n" * (number % 90), b"u") for number in range(5000))
-    blocks = list(clients.split_blocks(reply))
+    blocks = list(split_blocks(reply))
     assert len(blocks) > 5
     assert b"".join(blocks) == reply
     rows, unreadable = read(reply)

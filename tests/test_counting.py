@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from exporter.analyse.groups import Tally
 from exporter.analyse.names import AppNames
 from exporter.model import AppRules
-from exporter.parse.clients import read_rows
 from exporter.poll.listing.counting import Counting
+from tests.blocks import read_rows
 
 _REPLY = (Path(__file__).parent / "data" / "clients-valkey-9.1.txt").read_bytes()
 

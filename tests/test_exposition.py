@@ -42,9 +42,9 @@ from exporter.model import (
     Survey,
     Target,
 )
-from exporter.parse.clients import read_rows
 from exporter.parse.info import parse_info
 from exporter.settings.kinds import parse_redis_url
+from tests.blocks import read_rows
 from tests.conftest import need_program
 
 DATA = Path(__file__).parent / "data"

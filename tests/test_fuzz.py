@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from exporter.poll.listing.counting import Counting
 from tests.fuzz import inside, sockets
 
 _MOST_BYTES = 60_000_000
@@ -22,9 +23,9 @@ def test_polls_of_a_server_that_sends_mutated_replies_end_as_readings_or_outages
 
 
 def test_a_fuzz_finds_what_raises_and_names_the_reply(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(_: bytes) -> None:
+    def fails(*_: object) -> None:
         raise ValueError("odd")
 
-    monkeypatch.setattr(inside, "read_rows", fails)
+    monkeypatch.setattr(Counting, "take", fails)
     with pytest.raises(inside.Surprise, match=r"^seed 5, reply [0-9]+: ValueError\('odd'\)$"):
         inside.run(5, 100, _MOST_BYTES)

@@ -13,7 +13,7 @@ from exporter.analyse.groups import Tally
 from exporter.analyse.names import AppNames
 from exporter.analyse.states import state_of
 from exporter.model import AppRules, ClientGroups, ClientState
-from exporter.parse.clients import read_rows, split_blocks
+from tests.blocks import read_rows, split_blocks
 from tests.oracle import count_clients
 
 CAPTURES = sorted((Path(__file__).parent / "data").glob("clients-*.txt"))

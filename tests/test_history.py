@@ -17,7 +17,7 @@ from exporter.analyse.pulse import NO_PULSE, WINDOW_SECONDS, Pulse
 from exporter.analyse.states import is_quiet
 from exporter.analyse.trends import PEAK_WINDOW_SECONDS, Trend, Trends, count_moved, slope
 from exporter.model import AppRules, ClientState, ServerInfo
-from exporter.parse.clients import read_rows
+from tests.blocks import read_rows
 
 STALE_AFTER = 300.0
 _ROW = (

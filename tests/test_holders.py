@@ -3,8 +3,8 @@
 from exporter.analyse.groups import Tally
 from exporter.analyse.names import AppNames
 from exporter.model import AppRules, AppTrend, ListCost, Reading, ServerInfo, Slots, Survey
-from exporter.parse.clients import read_rows
 from exporter.web.pages.holders import render_holders
+from tests.blocks import read_rows
 
 _ROW = b"id=%d addr=10.0.0.1:5 fd=8 name=%b age=900 idle=%d flags=%b db=0 events=r cmd=get user=default\n"
 

@@ -18,12 +18,12 @@ from exporter.analyse.names import AppNames
 from exporter.connection.failures import explain_failure
 from exporter.metrics.negotiation import accepts_gzip, negotiate_format
 from exporter.model import Access, AppRules, RedisUrl, Rename, State
-from exporter.parse.clients import read_rows
 from exporter.parse.config import parse_config
 from exporter.parse.errors import read_error
 from exporter.parse.garbage import describe_garbage
 from exporter.parse.info import parse_cluster_known_nodes, parse_info, parse_list_seconds, read_slowly
 from exporter.text import as_sentence
+from tests.blocks import read_rows
 from tests.test_patterns import NESTED
 
 Text = str | bytes

@@ -21,8 +21,8 @@ from exporter.limits import (
     TEXT_BYTES,
 )
 from exporter.model import AppRules, ClientPlan, ServerInfo
-from exporter.parse.clients import read_rows
 from exporter.poll.listing.lister import Lister
+from tests.blocks import read_rows
 from tests.conftest import StartServer
 from tests.crowd import crowd
 from tests.daemon import quick, running_exporter, target

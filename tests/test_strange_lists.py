@@ -15,10 +15,9 @@ from exporter.parse.clients import (
     BLOCK_BYTES,
     RowReader,
     compiled_layouts,
-    read_rows,
     read_work,
-    split_blocks,
 )
+from tests.blocks import read_rows, split_blocks
 from tests.conftest import StartServer
 from tests.daemon import Daemon, log_events, quick, running_exporter, target
 from tests.series import LIST_AVAILABLE, LIST_FAILURES

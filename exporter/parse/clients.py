@@ -6,7 +6,7 @@ the others; a row that it does not match is read word by word. Both take linear 
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, pairwise
@@ -86,15 +86,6 @@ class Identity(NamedTuple):
     version: bytes
 
 
-def split_blocks(reply: bytes) -> Iterator[bytes]:
-    """Cut a reply after whole rows into blocks of about BLOCK_BYTES; one row is never cut."""
-    start = 0
-    while start < len(reply):
-        end = reply.find(b"\n", start + BLOCK_BYTES) + 1 or len(reply)
-        yield reply[start:end]
-        start = end
-
-
 class RowReader:
     """Reads the blocks of one list. It has one layout; each that is new takes milliseconds to compile."""
 
@@ -112,11 +103,6 @@ class RowReader:
                 self._layouts.add(names)
                 return reader.read(block)
         return _read_each(line for line in block.split(b"\n") if line.strip())
-
-
-def read_rows(block: bytes) -> tuple[list[Row], int]:
-    """Read rows that are a whole list; see RowReader."""
-    return RowReader().read(block)
 
 
 def read_work(work: bytes) -> Work:

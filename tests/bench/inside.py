@@ -31,10 +31,11 @@ from exporter.model import (
     Slots,
     Target,
 )
-from exporter.parse.clients import read_rows, split_blocks
 from exporter.parse.info import parse_info
+from exporter.poll.listing.counting import Counting
 from exporter.poll.listing.lister import Lister
 from tests.bench.measure import Asker, median
+from tests.blocks import split_blocks
 
 _RUNS = 9
 
@@ -75,10 +76,12 @@ def _ours(reply: bytes) -> Callable[[], object]:
     names = AppNames(AppRules())
 
     def count() -> object:
-        tally = Tally(names, 300.0)
+        counting = Counting(Tally(names, 300.0))
         for block in split_blocks(reply):
-            tally.add(*read_rows(block))
-        return tally.groups()
+            counting.take(block)
+        counting.end_reply()
+        counting.count()
+        return counting.tally.groups()
 
     return count
 

@@ -16,11 +16,10 @@ from exporter.metrics.exposition import Pages
 from exporter.metrics.own import OwnMetrics
 from exporter.model import Activity, AppRules, ClientGroups, ListCost, Reading, Rename, ServerInfo, Survey
 from exporter.parse import GarbageError, ReplyError
-from exporter.parse.blocks import RowCutter
-from exporter.parse.clients import read_rows
 from exporter.parse.config import parse_config
 from exporter.parse.errors import read_error
 from exporter.parse.info import parse_cluster_known_nodes, parse_info, parse_list_seconds
+from exporter.poll.listing.counting import Counting
 from exporter.web.pages.holders import render_holders
 from tests.fuzz import mutations
 from tests.one_page import ORDERS
@@ -103,17 +102,15 @@ class Fuzz:
         return time.process_time() - started
 
     def _count(self, reply: bytes, chances: Random) -> ClientGroups:
-        tally, cutter = Tally(self._names, STALE_AFTER, b"7"), RowCutter()
+        counting = Counting(Tally(self._names, STALE_AFTER, b"7"))
         at = 0
         while at < len(reply):
             size = chances.choice((100, 1000, 100_000))
-            if rows := cutter.cut(reply[at : at + size]):
-                tally.add(*read_rows(rows))
+            counting.take(reply[at : at + size])
             at += size
-        if rest := cutter.end():
-            tally.add(*read_rows(rest))
-        tally.add((), cutter.dropped)
-        groups, members = tally.groups(), tally.members()
+        counting.end_reply()
+        counting.count()
+        groups, members = counting.tally.groups(), counting.tally.members()
         now = float(self.read)
         bounded, folded = self._history.bounds.bound(groups, now)
         self._history.compare(members, self._info_told, 0)
