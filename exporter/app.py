@@ -52,7 +52,7 @@ class Fleet:
 
     @property
     def poll_delay(self) -> float:
-        """How long after it was due the latest poll of the last minute began (seconds)."""
+        """The worst delay of a poll's start against the moment it was due, in the last minute (seconds)."""
         return self._delays.of_last_minute(time.monotonic())
 
     @property

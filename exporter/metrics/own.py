@@ -82,7 +82,7 @@ class OwnMetrics:
         )
         self.poll_delay = Gauge(
             f"{_PREFIX}poll_delay_seconds",
-            "How long after it was due the latest poll of the last minute began.",
+            "Worst delay of a poll's start against the moment it was due, in the last minute.",
             registry=self.registry,
         )
         self.overdue = Gauge(
