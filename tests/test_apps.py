@@ -31,7 +31,7 @@ from exporter.model import AppRules, Rename
         ("sentinel-0a1b2c3d-cmd", "sentinel-cmd"),
         ("web-3f2a9c1d7e5b", "web"),
         ("pool_17_thread_4", "pool_thread"),
-        ("ip-10-0-0-3", "ip"),
+        ("ip-10-0-0-3", "ip-10-0-0-3"),
         ("oauth2", "oauth2"),
         ("worker12", "worker12"),
         ("team=a", "team=a"),
