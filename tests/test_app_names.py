@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from docs.generate import FOLDER
-from exporter.analyse.apps import Naming, clean_label, strip_instance
+from exporter.analyse.apps import Naming, clean_label, pool_size_of, strip_instance
 from exporter.analyse.instances import app_in
 from exporter.limits import LABEL_CHARACTERS
 from exporter.model import AppRules, Rename
@@ -48,8 +48,15 @@ def test_a_name_becomes_what_the_page_says(name: str, app: str) -> None:
     assert (app_in(name) or NEXT_SOURCE) == app
 
 
+@pytest.mark.parametrize(("name", "app", "size"), table("name", "app", "size"))
+def test_a_name_tells_the_size_of_a_pool_as_the_page_says(name: str, app: str, size: str) -> None:
+    assert app_in(name) == app
+    assert pool_size_of(name.encode()) == (None if size == "not told" else int(size))
+
+
 def test_each_table_of_the_page_was_found() -> None:
     assert len(table("name", "app")) > 20
+    assert len(table("name", "app", "size")) > 5
 
 
 # ---- many pods
@@ -235,6 +242,43 @@ def test_an_app_is_found_in_any_text_and_is_never_longer(text: str) -> None:
     assert strip_instance(text) == (app or text)
 
 
+# ---- the size of a pool
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        (b"orders@pool=1", 1),
+        (b"orders@pool=999999", 999_999),
+        (b"orders@pool=007", 7),
+        (b"@pool=20", 20),
+        (b"orders@@,pool=20,@", 20),
+        (b"orders@pool=x@pool=3", 3),
+        (b"orders@pool=2,pool=3", 2),
+        (b"orders@pool=0", None),
+        (b"orders@pool=", None),
+        (b"orders@pool=-1", None),
+        (b"orders@pool=1.5", None),
+        (b"orders@pool=20;x", None),
+        (b"orders@Pool=20", None),
+        (b"orders@spool=20", None),
+        (b"orders@pool=\xd9\xa1", None),
+        (b"orders@pool=20\n", None),
+        (b"pool=20", None),
+        (b"orders,pool=20", None),
+        (b"", None),
+    ],
+)
+def test_the_size_of_a_pool_is_one_to_six_digits_after_an_at(name: bytes, size: int | None) -> None:
+    assert pool_size_of(name) == size
+
+
+@given(st.binary())
+def test_any_bytes_tell_the_size_of_a_pool_or_none(name: bytes) -> None:
+    size = pool_size_of(name)
+    assert size is None or 0 < size < 1_000_000
+
+
 # ---- time
 
 ATTACKS = (
@@ -246,9 +290,10 @@ ATTACKS = (
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_names_are_read_in_linear_time(attack: str) -> None:
+def test_names_and_pools_are_read_in_linear_time(attack: str) -> None:
     assert_linear(app_in, attack, 8 * 1024)  # type: ignore[arg-type]  # it reads text only
     assert_linear(lambda text: app_in("bull:" + str(text)), attack, 8 * 1024)
+    assert_linear(pool_size_of, attack.encode(), 32 * 1024)  # type: ignore[arg-type]  # it reads bytes only
 
 
 def test_a_name_of_the_longest_kind_is_read_within_a_millisecond() -> None:

@@ -1,5 +1,7 @@
 """Which app a connection belongs to: its name, user, library or host, without what tells instances apart."""
 
+import re
+
 from exporter.analyse.instances import app_in
 from exporter.limits import LABEL_CHARACTERS
 from exporter.model import AppRules
@@ -9,6 +11,9 @@ NAMELESS = "unknown"
 
 # What every connection has that nobody named: it says nothing about the app.
 _NO_USER = frozenset(["", "default", "(superuser)"])
+
+_POOL = re.compile(rb"pool=([0-9]{1,6})")
+_AFTER_THE_APP = re.compile(rb"[@,]")
 
 
 def clean_label(raw: bytes) -> str:
@@ -54,6 +59,18 @@ class Naming:
     def app_of_host(self, host: str) -> str:
         """Name the app of a connection that nothing else names; an address is rewritten by rules alone."""
         return (renamed(self._rewrites, host) or host) if "host" in self._sources else NAMELESS
+
+
+def pool_size_of(name: bytes) -> int | None:
+    """Read how many connections the pool may hold that a client's name tells of: `orders@pool=20`.
+
+    It stands after the first `@`, alone or among others that `@` or `,` separates. A pool of none is no pool.
+    """
+    for part in _AFTER_THE_APP.split(name.partition(b"@")[2]):
+        told = _POOL.fullmatch(part)
+        if told:
+            return int(told[1]) or None
+    return None
 
 
 def strip_instance(name: str) -> str:
