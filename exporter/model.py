@@ -8,6 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from urllib.parse import quote
 
+from exporter.verdicts import AppTrend
+
 # Of the connections that a server allows; the default threshold of the warning.
 NEAR_LIMIT = 0.8
 
@@ -397,22 +399,6 @@ class ClientGroups:
 
 
 @dataclass(frozen=True, slots=True)
-class AppTrend:
-    """What only several lists tell of one app.
-
-    `needed_peak` is the most of its connections that were in use at once. Growth is in connections per
-    second, `busy_growth` that of those in use; None in the first ten minutes.
-    """
-
-    opened: int
-    closed: int
-    suspected: int
-    needed_peak: int
-    growth: float | None
-    busy_growth: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class ListCost:
     """What asking for the clients took of the server's main thread (seconds), and how often that is done.
 
@@ -459,8 +445,9 @@ class Activity:
 class Survey:
     """The clients of a server at one moment (Unix time), in bounded groups; OTHER holds the rest of each.
 
-    `trends` has the same apps as the groups; `unseen` counts connections that no list saw; `folded` is how
-    many connections of each cut are in its OTHER.
+    `trends` has the same apps as the groups; `unseen` counts connections that no list saw, `share_seen` is
+    the share of those opened of late that one did see; `folded` is how many connections of each cut are in
+    its OTHER.
     """
 
     at: float
@@ -469,6 +456,7 @@ class Survey:
     unseen: int
     folded: Mapping[str, int]
     cost: ListCost
+    share_seen: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator
 
+from exporter.analyse.groups import Tally
+from exporter.analyse.history import History
+from exporter.model import ServerInfo
 from exporter.parse.clients import BLOCK_BYTES, Row, RowReader
 
 
@@ -17,3 +20,9 @@ def split_blocks(reply: bytes) -> Iterator[bytes]:
 def read_rows(reply: bytes) -> tuple[list[Row], int]:
     """Read a list of one block."""
     return RowReader().read(reply)
+
+
+def take(history: History, tally: Tally, info: ServerInfo, *, ours: int = 0, now: float = 0.0) -> None:
+    """Let a history take the next list, all steps at once."""
+    for _ in history.take(tally, info, ours, now):
+        pass

@@ -4,12 +4,27 @@ import re
 from collections import Counter
 
 from exporter.analyse.apps import Naming, clean_label, host_of
+from exporter.analyse.states import is_use
 from exporter.limits import ROW_BYTES, ROW_WORDS, TEXT_BYTES
 from exporter.model import AppRules, ClientState
 
-COLUMNS = ("id", "addr", "name", "age", "idle", "flags", "db", "watch", "omem", "tot-mem", "tot-cmds")
+COLUMNS = (
+    "id",
+    "addr",
+    "name",
+    "age",
+    "idle",
+    "flags",
+    "db",
+    "watch",
+    "omem",
+    "tot-mem",
+    "tot-net-in",
+    "tot-cmds",
+)
 _SUBSCRIPTIONS = ("sub", "psub", "ssub")
-_WHOLE = ("id", "watch", "omem", "tot-mem", "tot-cmds")
+_WHOLE = ("id", "watch", "omem", "tot-mem", "tot-net-in", "tot-cmds")
+_COUNTERS = ("tot-net-in", "tot-cmds")
 _SIGNED = ("age", "idle", "db")
 _IDENTITY = ("cmd", "user", "lib-name", "lib-ver")
 
@@ -39,6 +54,8 @@ def read_client_list(reply: bytes) -> tuple[list[dict[str, bytes]], int]:
             seconds = ("age", "idle", "watch")
             fields |= {key: b"%d" % max(0, int(fields.get(key, b"0"))) for key in seconds}
             row = {key: fields.get(key, b"") for key in (*COLUMNS, *_IDENTITY)}
+            if not set(_COUNTERS) <= set(fields):  # one of them alone tells nothing
+                row |= dict.fromkeys(_COUNTERS, b"")
             told = [fields[key] for key in _SUBSCRIPTIONS if key in fields]
             sum_of_all = sum(int(number) for number in told if re.fullmatch(b"[0-9]{1,19}", number))
             rows.append(row | {"subscriptions": b"%d" % sum_of_all if told else b""})
@@ -53,9 +70,17 @@ def count_clients(reply: bytes, rules: AppRules, stale_after: float) -> dict[str
     per_app = ("subscriptions", "output")
     cuts: dict[str, Counter[object]] = {name: Counter() for name in (*names, *per_app, "numbers")}
     naming = Naming(rules)
-    for row in read_client_list(reply)[0]:
-        host = host_of(row["addr"])
-        app = naming.app_of(row["name"], row["user"], row["lib-name"]) or naming.app_of_host(host)
+    rows = read_client_list(reply)[0]
+    named = {(_place(row), clean_label(row["lib-name"])) for row in rows if row["name"]}
+    for row in rows:
+        host, newborn = host_of(row["addr"]), _is_newborn(row)
+        app = naming.app_of(row["name"], row["user"], row["lib-name"])
+        if newborn:
+            app = "other"
+        elif app is None:
+            app = naming.app_of_host(host)
+            if not row["name"] and (_place(row), clean_label(row["lib-name"])) in named:
+                app += " (unnamed)"
         state = _state(row, stale_after)
         cuts["apps"][app, state] += 1
         cuts["hosts"][host] += 1
@@ -68,10 +93,19 @@ def count_clients(reply: bytes, rules: AppRules, stale_after: float) -> dict[str
         cuts["numbers"]["idle"] += int(row["idle"])
         cuts["numbers"]["age"] += int(row["age"])
         cuts["numbers"]["memory"] += int(row["tot-mem"] or 0)
-        cuts["numbers"]["nameless"] += row["name"] == b""
+        cuts["numbers"]["nameless"] += row["name"] == b"" and not newborn
         cuts["subscriptions"][app] += int(row["subscriptions"] or 0)
         cuts["output"][app] += int(row["omem"] or 0)
     return cuts
+
+
+def _place(row: dict[str, bytes]) -> bytes:
+    return row["addr"].rpartition(b":")[0]
+
+
+def _is_newborn(row: dict[str, bytes]) -> bool:
+    """Whether a client has not had the time to say its name: its first two seconds, and no command yet."""
+    return row["name"] == b"" and int(row["age"]) < 2 and not is_use(row["cmd"])
 
 
 def _state(row: dict[str, bytes], stale_after: float) -> ClientState:

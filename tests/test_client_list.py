@@ -50,7 +50,8 @@ def _in_order(rows: list[dict[str, bytes]]) -> list[dict[str, bytes]]:
 
 
 def _shown(row: clients.Row) -> dict[str, bytes]:
-    client_id, addr, name, age, told_work, told_memory, told_identity, commands = row
+    client_id, addr, name, age, told_work, told_memory, told_identity, told_counters = row
+    counters = clients.read_counters(told_counters)
     work, memory = clients.read_work(told_work), clients.read_memory(told_memory)
     identity = clients.read_identity(told_identity)
     return {
@@ -69,7 +70,8 @@ def _shown(row: clients.Row) -> dict[str, bytes]:
         "user": identity.user,
         "lib-name": identity.library,
         "lib-ver": identity.version,
-        "tot-cmds": commands,
+        "tot-net-in": _number(counters and counters[0]),
+        "tot-cmds": _number(counters and counters[1]),
     }
 
 

@@ -44,7 +44,7 @@ from exporter.model import (
 )
 from exporter.parse.info import parse_info
 from exporter.settings.kinds import parse_redis_url
-from tests.blocks import read_rows
+from tests.blocks import read_rows, take
 from tests.conftest import need_program
 
 DATA = Path(__file__).parent / "data"
@@ -87,14 +87,14 @@ def _valkey_9_2(at: float) -> Reading:
 
 def _survey(reply: bytes, info: ServerInfo, at: float) -> Survey:
     """What two lists tell, the first of them without the last client."""
-    history, names = History(300.0, 5), AppNames(AppRules())
+    names = AppNames(AppRules())
+    history = History(300.0, 5)
     for number, listed in enumerate((reply[: reply.rindex(b"\nid=") + 1], reply)):
         tally = Tally(names, 300.0)
         tally.add(*read_rows(listed))
-        groups, folded = history.bounds.bound(tally.groups(), number * 15.0)
-        history.compare(tally.members(), info, ours=0)
-        trends = history.judge(groups, tally.members(), number * 15.0)
-    return Survey(at - 3, groups, trends, history.churn.unseen, folded, ListCost(0.0005, 0.0002, 3, 1.0))
+        take(history, tally, info, now=number * 15.0)
+    cost = ListCost(0.0005, 0.0002, 3, 1.0)
+    return Survey(at - 3, history.groups, history.trends, history.churn.unseen, history.folded, cost)
 
 
 def canonical(own: OwnMetrics | None = None) -> Pages:

@@ -11,18 +11,18 @@ from exporter.analyse.bounds import Bounds, fold
 from exporter.analyse.churn import Churn
 from exporter.analyse.groups import Tally
 from exporter.analyse.history import History
-from exporter.analyse.leaks import Leaks
 from exporter.analyse.names import AppNames
 from exporter.analyse.pulse import NO_PULSE, WINDOW_SECONDS, Pulse
-from exporter.analyse.states import is_quiet
-from exporter.analyse.trends import PEAK_WINDOW_SECONDS, Trend, Trends, count_moved, slope
+from exporter.analyse.trends import PEAK_WINDOW_SECONDS, Sample, Trend, Trends, slope
+from exporter.limits import APP_SAMPLES
 from exporter.model import AppRules, ClientState, ServerInfo
-from tests.blocks import read_rows
+from exporter.verdicts import Evidence, Window
+from tests.blocks import read_rows, take
 
 STALE_AFTER = 300.0
 _ROW = (
     b"id=%d addr=10.0.0.1:5 fd=8 name=%b age=%d idle=%d flags=%b db=0 sub=1 psub=2 watch=0 omem=5 tot-mem=10 "
-    b"events=r cmd=%b user=default lib-name= lib-ver= tot-cmds=%b\n"
+    b"events=r cmd=%b user=default lib-name= lib-ver= tot-net-in=0 tot-cmds=%b\n"
 )
 
 
@@ -38,7 +38,7 @@ def row(  # noqa: PLR0913  a client has that many fields
 ) -> bytes:
     digits = b"%d" % commands if commands is not None else b"0"
     line = _ROW % (client, app, age, idle, flags, cmd, digits)
-    return line if commands is not None else line.replace(b" tot-cmds=0", b"")
+    return line if commands is not None else line.replace(b" tot-net-in=0 tot-cmds=0", b"")
 
 
 def tally(*rows: bytes) -> Tally:
@@ -55,16 +55,36 @@ def info(**numbers: int) -> ServerInfo:
 
 
 class Lists:
-    """Lists of one server, as Churn takes them."""
+    """Lists of one server, as Churn takes them; newborn clients have no app yet."""
 
     def __init__(self) -> None:
         self.churn = Churn()
+        self._before: Mapping[int, str] | None = None
 
     def next(
-        self, apps: Mapping[int, str], received: int | None, *, ours: int = 0, another_server: bool = False
+        self,
+        apps: Mapping[int, str],
+        received: int | None,
+        *,
+        ours: int = 0,
+        newborn: int = 0,
+        another_server: bool = False,
     ) -> Churn:
-        by_id = {b"%d" % client: app for client, app in apps.items()}
-        self.churn.update(by_id, str, received=received, ours=ours, another_server=another_server)
+        before = {} if self._before is None or another_server else self._before
+        if another_server and self._before is not None:
+            self.churn.start_anew(self._before.values(), str)
+        came = [app for client, app in apps.items() if client not in before]
+        gone = [app for client, app in before.items() if client not in apps]
+        self.churn.update(
+            [] if self._before is None else came,
+            gone,
+            str,
+            newborn=newborn,
+            received=received,
+            ours=ours,
+            now=0,
+        )
+        self._before = apps
         return self.churn
 
 
@@ -92,6 +112,20 @@ def test_a_connection_that_came_between_info_and_the_list_is_counted_once() -> N
     lists.next({1: "a", 2: "a"}, 1)
     churn = lists.next({1: "a", 2: "a"}, 2)
     assert (churn.opened["a"], churn.unseen) == (1, 0)
+
+
+def test_a_newborn_counts_when_it_has_a_name() -> None:
+    lists = Lists()
+    lists.next({1: "a"}, 1)
+    assert lists.next({1: "a"}, 2, newborn=1).unseen == 0
+    churn = lists.next({1: "a", 2: "b"}, 2)
+    assert (dict(churn.opened), churn.unseen) == ({"b": 1}, 0)
+
+
+def test_the_share_of_openings_that_lists_saw_is_told() -> None:
+    lists = Lists()
+    assert lists.next({1: "a"}, 10).share_seen is None
+    assert lists.next({1: "a", 2: "a"}, 20).share_seen == pytest.approx(0.1)
 
 
 def test_a_restart_or_failover_closes_all_that_was_and_opens_all_that_is() -> None:
@@ -127,57 +161,6 @@ def test_a_label_without_a_slot_is_forgotten() -> None:
     assert dict(churn.opened) == {"b": 1}
 
 
-# Leaks
-
-
-def suspects(*lists: tuple[float, Tally]) -> Mapping[str, int]:
-    leaks, found = Leaks(STALE_AFTER), {}
-    for now, counted in lists:
-        found = dict(leaks.update(counted.members(), now))
-    return found
-
-
-@pytest.mark.parametrize(
-    ("line", "suspected"),
-    [
-        (row(1, idle=301, age=9000, cmd=b"NULL"), 1),
-        (row(1, idle=301, age=302), 1),
-        (row(1, idle=301, age=303), 0),
-        (row(1, idle=301, age=9000), 0),
-        (row(1, idle=300, age=300), 0),
-        (row(1, idle=301, age=301, flags=b"b"), 0),
-        (row(1, idle=301, age=301, flags=b"P"), 0),
-        (row(1, idle=301, age=301, flags=b"S"), 0),
-        (row(1, idle=301, age=9000, flags=b"x"), 1),
-        (row(1, idle=301, age=9000, flags=b"d"), 1),
-        (row(1, idle=301, age=9000).replace(b"watch=0", b"watch=2"), 1),
-        (row(1, idle=30, age=9000, flags=b"x"), 0),
-        (row(1, idle=301, age=302, commands=None), 1),
-    ],
-)
-def test_one_list_is_evidence_of_a_connection_that_was_never_used_or_is_held_open(
-    line: bytes, suspected: int
-) -> None:
-    assert sum(suspects((0, tally(line))).values()) == suspected
-
-
-def test_a_commands_counter_that_stands_still_for_another_stale_after_is_evidence() -> None:
-    still = tally(row(1, idle=301, age=9000))
-    assert suspects((0, still), (299, still)) == {}
-    assert suspects((0, still), (300, still)) == {"app": 1}
-
-
-def test_a_commands_counter_that_moves_begins_the_wait_anew() -> None:
-    before, moved = tally(row(1, idle=301, age=9000)), tally(row(1, idle=301, age=9000, commands=8))
-    assert suspects((0, before), (200, moved), (400, moved)) == {}
-    assert suspects((0, before), (200, moved), (500, moved)) == {"app": 1}
-
-
-def test_a_connection_that_was_busy_in_between_begins_the_wait_anew() -> None:
-    still, busy = tally(row(1, idle=301, age=9000)), tally(row(1, idle=0, age=9000))
-    assert suspects((0, still), (100, busy), (310, still)) == {}
-
-
 # Trends
 
 
@@ -196,60 +179,78 @@ def test_a_slope_lies_between_the_steepest_ones(values: list[int]) -> None:
     assert -spread <= slope(times, values) <= spread
 
 
-def test_growth_is_told_after_ten_minutes_and_a_leak_is_told_from_traffic() -> None:
-    leak = Trend()
+def sample(total: int = 0, needed: int = 0, widest: int = 0, opened: int = 0) -> Sample:
+    return Sample(total, needed, widest, opened)
+
+
+def test_growth_is_told_by_window_from_when_that_is_half_full_and_a_leak_is_told_from_traffic() -> None:
+    leak = Trend(0.0)
     for minute in range(61):
-        leak.update(total=10 + minute, needed=5, now=60.0 * minute)
-        assert (leak.growth is None) == (minute < 10)
-    assert leak.growth == pytest.approx(1 / 60)
-    assert leak.busy_growth == 0
+        leak.update(sample(total=10 + minute, needed=5), 60.0 * minute)
+        assert (Window.SHORT in leak.growth) == (minute >= 3)
+        assert (Window.MIDDLE in leak.growth) == (minute >= 8)
+        assert (Window.LONG in leak.growth) == (minute >= 30)
+    assert leak.growth == {window: pytest.approx(1 / 60) for window in Window}
+    assert leak.busy_growth == dict.fromkeys(Window, 0)
+
+
+def test_the_shortest_window_is_half_full_after_two_minutes_and_a_half_whatever_the_interval() -> None:
+    trend = Trend(0.0)
+    for seconds in range(0, 151, 15):
+        trend.update(sample(total=seconds), float(seconds))
+        assert (Window.SHORT in trend.growth) == (seconds >= 150)
+    assert trend.growth[Window.SHORT] == pytest.approx(1.0)
+
+
+def test_a_second_leak_within_the_hour_is_seen_in_the_short_windows() -> None:
+    trend, total = Trend(0.0), 10
+    for minute in range(60):
+        total += 30 if minute < 10 or minute >= 54 else 0
+        trend.update(sample(total=total), 60.0 * minute)
+    assert trend.growth[Window.SHORT] == pytest.approx(0.5)
 
 
 def test_lists_more_often_than_each_minute_make_no_more_samples() -> None:
-    trend = Trend()
-    for second in range(0, 1200, 15):
-        trend.update(total=second, needed=0, now=float(second))
-    assert trend.growth == pytest.approx(1.0)
+    trend = Trend(0.0)
+    for second in range(0, 7200, 15):
+        trend.update(sample(total=second), float(second))
+    assert trend.growth == {window: pytest.approx(1.0) for window in Window}
+    assert trend.samples <= APP_SAMPLES + 1
+
+
+def test_a_step_long_ago_is_no_growth() -> None:
+    trend = Trend(0.0)
+    for second, total in ((0, 1), (60, 50), (120, 50)):
+        trend.update(sample(total=total), float(second))
+        assert trend.grows == (second > 0)
+    trend.update(sample(total=50), 200.0)
+    assert not trend.grows
 
 
 def test_the_peak_of_what_is_needed_is_kept_for_six_hours() -> None:
-    trend = Trend()
-    trend.update(total=50, needed=40, now=0)
-    trend.update(total=50, needed=3, now=PEAK_WINDOW_SECONDS - 700)
+    trend = Trend(0.0)
+    trend.update(sample(total=50, needed=40), 0)
+    trend.update(sample(total=50, needed=3), PEAK_WINDOW_SECONDS - 700)
     assert trend.needed_peak == 40
-    trend.update(total=50, needed=2, now=PEAK_WINDOW_SECONDS + 700)
+    trend.update(sample(total=50, needed=2), PEAK_WINDOW_SECONDS + 700)
     assert trend.needed_peak == 3
+
+
+def test_the_most_that_was_in_use_of_late_is_forgotten_after_ten_minutes() -> None:
+    trend = Trend(0.0)
+    trend.update(sample(needed=40), 0)
+    trend.update(sample(needed=3), 310)
+    assert trend.needed_recently == 40
+    trend.update(sample(needed=2), 610)
+    assert trend.needed_recently == 3
 
 
 def test_trends_forget_labels_that_have_no_slot_any_more() -> None:
     trends = Trends()
-    trends.update(["a"], {"a": 9}, {"a": 9}, 0)
-    trends.update(["b"], {"b": 1}, {"b": 1}, 15)
-    trends.update(["a"], {"a": 1}, {"a": 1}, 30)
+    trends.update({"a": sample(9, 9)}, 0)
+    trends.update({"b": sample(1, 1)}, 15)
+    trends.update({"a": sample(1, 1)}, 30)
     assert trends["a"].needed_peak == 1
-
-
-def test_quiet_connections_whose_counter_moved_are_in_use() -> None:
-    members = tally(
-        row(1, b"a", idle=5, commands=8),
-        row(2, b"a", idle=5, commands=7),
-        row(3, b"b", idle=5, commands=1),  # it is new
-        row(4, b"a", idle=400, commands=8),
-        row(5, b"b", idle=400, flags=b"x", commands=8),
-        # These are in use anyhow.
-        row(6, b"b", idle=0, commands=8),
-        row(7, b"b", idle=5, flags=b"b", commands=8),
-        row(8, b"b", idle=5, flags=b"P", commands=8),
-    ).members()
-    assert count_moved(members, {b"%d" % client: b"7" for client in (1, 2, 4, 5, 6, 7, 8)}) == {
-        "a": 2,
-        "b": 1,
-    }
-
-
-def test_without_commands_counters_nothing_is_seen_to_move() -> None:
-    members = tally(row(1, b"a", idle=5, commands=None)).members()
-    assert count_moved(members, {b"1": b"7"}) == {}
 
 
 # Pulse
@@ -358,76 +359,69 @@ def test_an_app_that_is_called_other_is_counted_with_the_others() -> None:
 # All together
 
 
-def test_a_history_tells_of_each_app_what_came_went_leaks_and_is_needed() -> None:
+def test_a_history_tells_of_each_app_what_came_went_is_held_and_is_needed() -> None:
     history = History(STALE_AFTER, 2)
     lists = (
-        (info(uptime_in_seconds=100, total_connections_received=4), [row(1, b"a"), row(2, b"b", idle=9)]),
+        (info(uptime_in_seconds=100, total_connections_received=4), [row(1, b"a"), row(2, b"b", idle=99)]),
         (
             info(uptime_in_seconds=115, total_connections_received=6),
             [
                 row(2, b"b", idle=9, commands=8),
-                row(3, b"a", idle=400, age=400),
+                row(3, b"a", idle=400, age=400, flags=b"x"),
                 row(4, b"a", flags=b"b"),
             ],
         ),
     )
     for number, (told, rows) in enumerate(lists):
-        counted = tally(*rows)
-        groups, _ = history.bounds.bound(counted.groups(), number * 15.0)
-        history.compare(counted.members(), told, ours=0)
-        trends = history.judge(groups, counted.members(), number * 15.0)
-    assert groups.apps["a"].states == {ClientState.STALE: 1, ClientState.BLOCKED: 1}
+        take(history, tally(*rows), told, now=number * 15.0)
+    trends = history.trends
+    assert history.groups.apps["a"].states == {ClientState.IDLE: 1, ClientState.BLOCKED: 1}
     assert (trends["a"].opened, trends["a"].closed, trends["a"].suspected) == (2, 1, 1)
     assert (trends["a"].needed_peak, trends["b"].needed_peak) == (1, 1)
-    assert trends["b"].growth is None
+    assert trends["b"].growth == {}
     assert history.churn.unseen == 0
 
 
 def test_a_history_sees_a_restart_by_the_uptime() -> None:
     history = History(STALE_AFTER, 2)
     for uptime in (100, 5):
-        counted = tally(row(1, b"a"))
-        groups, _ = history.bounds.bound(counted.groups(), 0)
-        history.compare(
-            counted.members(), info(uptime_in_seconds=uptime, total_connections_received=1), ours=0
-        )
-        trends = history.judge(groups, counted.members(), 0)
-    assert (trends["a"].opened, trends["a"].closed) == (1, 1)
+        take(history, tally(row(1, b"a")), info(uptime_in_seconds=uptime, total_connections_received=1))
+    assert (history.trends["a"].opened, history.trends["a"].closed) == (1, 1)
 
 
 def test_a_history_sees_a_failover_behind_one_address_by_the_run_id() -> None:
     history = History(STALE_AFTER, 2)
     for run_id, received in (("a", 5), ("b", 90_000)):
-        counted = tally(row(1, b"a"))
-        groups, _ = history.bounds.bound(counted.groups(), 0)
-        told = replace(
-            info(uptime_in_seconds=9, total_connections_received=received), texts={"run_id": run_id}
-        )
-        history.compare(counted.members(), told, ours=0)
-        trends = history.judge(groups, counted.members(), 0)
-    assert (trends["a"].opened, trends["a"].closed, history.churn.unseen) == (1, 1, 0)
+        told = info(uptime_in_seconds=9, total_connections_received=received)
+        take(history, tally(row(1, b"a")), replace(told, texts={"run_id": run_id}))
+    trend = history.trends["a"]
+    assert (trend.opened, trend.closed, history.churn.unseen) == (1, 1, 0)
 
 
-@pytest.mark.parametrize(("run_id", "suspected"), [("a", 1), ("b", 0)])
+@pytest.mark.parametrize(("run_id", "pinged_only"), [("a", 6), ("b", None)])
 def test_clients_of_another_server_are_not_compared_with_those_of_the_same_ids(
-    run_id: str, suspected: int
+    run_id: str, pinged_only: int | None
 ) -> None:
+    """Only who saw them work before knows that the pings of these clients are no work."""
     history = History(STALE_AFTER, 2)
-    for now, each in ((0.0, "a"), (STALE_AFTER, run_id)):
-        counted = tally(row(1, b"a", age=9000, idle=400))
-        groups, _ = history.bounds.bound(counted.groups(), now)
-        # A clock that is set back makes the uptime smaller, and no other server.
+    rows = [(number, 100 - 10 * number) for number in range(7)]
+    # A clock that is set back makes the uptime smaller, and no other server.
+    for now, cmd, each in ((0.0, b"get", "a"), (100.0, b"ping", run_id)):
+        lost = [
+            row(number, age=int(age + now), idle=age - 1 if cmd == b"get" else 9, cmd=cmd)
+            for number, age in rows[:-1]
+        ]
+        working = row(6, age=int(rows[-1][1] + now))
         told = replace(info(uptime_in_seconds=900 - int(now)), texts={"run_id": each})
-        history.compare(counted.members(), told, ours=0)
-        trends = history.judge(groups, counted.members(), now)
-    assert trends["a"].suspected == suspected
+        take(history, tally(*lost, working), told, now=now)
+    assert history.trends["app"].evidence.get(Evidence.PINGED_ONLY) == pinged_only
 
 
 def test_a_list_tells_the_app_of_every_client_and_what_it_does() -> None:
-    members = tally(row(1, b"a"), row(2, b"b", idle=5), row(3, b"b", flags=b"b", idle=5)).members()
-    assert members.apps == {b"1": "a", b"2": "b", b"3": "b"}
-    assert {client: is_quiet(doing[0]) for client, doing in members.doing.items()} == {
-        b"1": False,
-        b"2": True,
-        b"3": False,
-    }
+    counted = tally(row(1, b"a"), row(2, b"b", idle=5), row(3, b"b", flags=b"b", idle=5))
+    counted.groups()
+    members = counted.members()
+    assert members.ids == [b"1", b"2", b"3"]
+    assert [origin.app.name for origin in members.origins] == ["a", "b", "b"]
+    assert [members.is_plain(position) for position in range(3)] == [True, True, False]
+    assert members.needed == {"a": 1, "b": 2}

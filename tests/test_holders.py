@@ -2,7 +2,8 @@
 
 from exporter.analyse.groups import Tally
 from exporter.analyse.names import AppNames
-from exporter.model import AppRules, AppTrend, ListCost, Reading, ServerInfo, Slots, Survey
+from exporter.model import AppRules, ListCost, Reading, ServerInfo, Slots, Survey
+from exporter.verdicts import AppTrend
 from exporter.web.pages.holders import render_holders
 from tests.blocks import read_rows
 
@@ -16,7 +17,7 @@ def cell(rows: bytes, cost: ListCost = _CHEAP, suspected: int = 0) -> str:
     tally = Tally(AppNames(AppRules()), 300.0)
     tally.add(*read_rows(rows))
     groups = tally.groups()
-    trends = {name: AppTrend(0, 0, suspected, 0, None, None) for name in groups.apps}
+    trends = {name: AppTrend(0, 0, suspected, 0, 0, {}, {}) for name in groups.apps}
     survey = Survey(100.0, groups, trends, 0, {}, cost)
     return render_holders(Reading(0.0, 0.0, ServerInfo({}, {}), Slots(1, 2), frozenset(), survey), 103.4)
 

@@ -22,7 +22,7 @@ from exporter.limits import (
 )
 from exporter.model import AppRules, ClientPlan, ServerInfo
 from exporter.poll.listing.lister import Lister
-from tests.blocks import read_rows
+from tests.blocks import read_rows, take
 from tests.conftest import StartServer
 from tests.crowd import crowd
 from tests.daemon import quick, running_exporter, target
@@ -175,11 +175,8 @@ class Hostile:
             info = ServerInfo(
                 {b"uptime_in_seconds": b"9", b"total_connections_received": b"%d" % self._id}, {}
             )
-            groups, members = tally.groups(), tally.members()
-            bounded, _ = history.bounds.bound(groups, now)
-            history.compare(members, info, 0)
-            history.judge(bounded, members, now)
-            assert len(bounded.apps) <= 6
+            take(history, tally, info, now=now)
+            assert len(history.groups.apps) <= 6
             assert len(history.churn.opened) <= 6
 
 

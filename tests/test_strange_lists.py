@@ -67,8 +67,8 @@ ORDERS = {
 def test_known_fields_are_read_in_any_order(name: str) -> None:
     rows, unreadable = read_rows(_rows(ORDERS[name]))
     assert (len(rows), unreadable) == (_CLIENTS, 0)
-    client_id, addr, told_name, age, work, memory, identity, commands = rows[0]
-    assert (client_id, addr, told_name, commands) == (b"2", b"1.2.3.0:5", b"cart", b"3")
+    client_id, addr, told_name, age, work, memory, identity, counters = rows[0]
+    assert (client_id, addr, told_name, counters) == (b"2", b"1.2.3.0:5", b"cart", b"tot-cmds=3")
     assert age in (b"9", b"-2")
     assert read_work(work).idle in (1, 0)
     assert set(memory.split(b" ")) == {b"omem=0", b"tot-mem=7"}

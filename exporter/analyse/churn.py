@@ -1,9 +1,12 @@
 """Connections opened and closed per app, from the client ids of one list and the next."""
 
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 
 Label = Callable[[str], str]
+
+_SHARE_SECONDS = 300.0
+_STEP_SECONDS = 30.0
 
 
 class Churn:
@@ -16,34 +19,52 @@ class Churn:
         self.opened: Counter[str] = Counter()
         self.closed: Counter[str] = Counter()
         self.unseen = 0
-        self._apps: Mapping[bytes, str] | None = None
         self._received: int | None = None
         self._balance = 0
+        self._newborn = 0
+        # Moments, and how many connections were seen and unseen until then.
+        self._steps: deque[tuple[float, int, int]] = deque(maxlen=int(_SHARE_SECONDS / _STEP_SECONDS) + 1)
+        self._seen = 0
 
-    def update(
+    def start_anew(self, closed: Iterable[str], label: Label) -> None:
+        """Take note that another server answers: whatever was open, of these apps, is closed."""
+        self.closed.update(map(label, closed))
+        self._received, self._balance, self._newborn = None, 0, 0
+
+    def update(  # noqa: PLR0913  what a list and INFO tell
         self,
-        apps: Mapping[bytes, str],
+        came: Iterable[str],
+        gone: Iterable[str],
         label: Label,
         *,
+        newborn: int,
         received: int | None,
         ours: int,
-        another_server: bool,
+        now: float,
     ) -> None:
-        """Take the next list: the app of each client id, and INFO's total_connections_received.
+        """Take the next list: the apps of the connections that came and went, and INFO's counter of all.
 
-        `ours` is how many of those were our own since the last list. After a restart or a failover nothing
-        that was open then is open now. The first list only sets the start.
+        `newborn` have come too, but are counted when they have had the time to say their names; `ours` is how
+        many of those that came are our own, `now` the moment of the list (monotonic).
         """
-        if self._apps is not None:
-            # Quicker than a difference of keys, which makes a set of all of them first.
-            before: Mapping[bytes, str] = {} if another_server else self._apps
-            after: Mapping[bytes, str] = {} if another_server else apps
-            came = [each for each in apps if each not in before]
-            gone = [each for each in self._apps if each not in after]
-            self.opened.update(label(apps[each]) for each in came)
-            self.closed.update(label(self._apps[each]) for each in gone)
-            self._reconcile(len(came) + ours, None if another_server else received)
-        self._apps, self._received = apps, received
+        opened = Counter(map(label, came))
+        self.opened.update(opened)
+        self.closed.update(map(label, gone))
+        self._reconcile(opened.total() + newborn - self._newborn + ours, received)
+        self._newborn = newborn
+        self._received = received
+        self._seen += opened.total()
+        if not self._steps or now - self._steps[-1][0] >= _STEP_SECONDS:
+            self._steps.append((now, self._seen, self.unseen))
+
+    @property
+    def share_seen(self) -> float | None:
+        """Of the connections opened in the last five minutes, the share that a list saw; None of none."""
+        if not self._steps:
+            return None
+        _, seen, unseen = self._steps[0]
+        came, missed = self._seen - seen, self.unseen - unseen
+        return came / (came + missed) if came + missed else None
 
     def _reconcile(self, known: int, received: int | None) -> None:
         """Find how many connections no list saw; what a list saw before INFO counted it is set off later."""

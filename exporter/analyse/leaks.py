@@ -1,30 +1,59 @@
-"""Which stale connections are suspected to be leaked, by what several lists tell."""
+"""Which connections were left behind, by what one list tells of their lives.
 
-from collections import Counter
-from collections.abc import Mapping
+A pool opens a connection only while all that it has are in use. So where a process opened a connection after
+another of its own was last used, that other one was lost: nobody gave it back. One such pair may be chance (a
+second pool, a broken connection); a chain of lives, each opened after the one before was last used, is not.
+"""
 
-from exporter.analyse.groups import Members
+import math
+from collections.abc import Collection, Iterable, Sequence
+
+LINKS = 5  # of a chain that is no chance
+_MANY = 10  # left behind at once are no chance either
+_GUARD_SECONDS = 2  # ages and idle times are whole seconds, and a list takes a while
+_FILL = 2  # connections that a pool opens in one moment, because it is to have so many
+_FEW = 20  # clients that a process may make for itself, use once and keep
+_OVER_SECONDS = 300  # after the last opening of such ones
+
+# When a connection was last used, when it was opened (whole seconds of one clock), its position in a list.
+Life = tuple[int, int, int]
 
 
-class Leaks:
-    """Remembers since when a connection is stale, and its commands counter then.
+def left_behind(
+    quiet: Iterable[Life], wanted: Collection[int], newest: int, unworked: Collection[int], now: int
+) -> list[Life]:
+    """Of one process's quiet connections, those that were left behind: none without a chain of them.
 
-    The counter (`tot-cmds`, Redis 8.2 and Valkey 8.0) tells a connection on which nothing runs from one
-    that a keep-alive keeps young in `idle`; where it stood still for another `stale_after`, that is evidence.
+    `wanted` are the moments at which its other connections were opened, `newest` is the last of all such
+    moments, `unworked` are positions of those that never did any work.
     """
+    lives = sorted(quiet)
+    excused = {moment + near for moment in wanted for near in range(-_GUARD_SECONDS, _GUARD_SECONDS + 1)}
+    excused |= _filled(sorted(opened for _, opened, position in lives if position in unworked))
+    links, end = 0, -math.inf
+    for used, opened, _ in lives:
+        # Not where a sibling of the same moment still works: that is a pool that was filled at its start.
+        if opened > end + _GUARD_SECONDS and opened not in excused:
+            links, end = links + 1, used
+    lost = [life for life in lives if life[0] + _GUARD_SECONDS < newest]
+    if links < LINKS and sum(opened not in excused for _, opened, _ in lost) < _MANY:
+        return []
+    is_over = len(lost) < _FEW and now - newest > _OVER_SECONDS
+    return [] if is_over and all(map(_was_used_once, lost)) else lost
 
-    def __init__(self, stale_after: float) -> None:
-        self._stale_after = stale_after
-        self._since: dict[bytes, tuple[float, bytes]] = {}
 
-    def update(self, members: Members, now: float) -> Mapping[str, int]:
-        """Suspected connections by app after a list, at a moment (monotonic)."""
-        suspected = Counter(members.suspected.values())
-        since: dict[bytes, tuple[float, bytes]] = {}
-        for client_id, (app, commands) in members.stale.items():
-            first = self._since.get(client_id)
-            since[client_id] = first if first is not None and first[1] == commands else (now, commands)
-            if now - since[client_id][0] >= self._stale_after:
-                suspected[app] += 1
-        self._since = since
-        return suspected
+def _was_used_once(life: Life) -> bool:
+    return life[0] - life[1] <= _GUARD_SECONDS
+
+
+def _filled(opened: Sequence[int]) -> set[int]:
+    """Of sorted moments at which connections were opened, those at which several were and none around."""
+    runs: list[list[int]] = []
+    for moment in opened:
+        if runs and moment - runs[-1][-1] <= _GUARD_SECONDS:
+            runs[-1].append(moment)
+        else:
+            runs.append([moment])
+    return {
+        moment for run in runs if len(run) >= _FILL and run[-1] - run[0] <= _GUARD_SECONDS for moment in run
+    }

@@ -6,6 +6,7 @@ from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from exporter.analyse.apps import Naming, clean_label, host_of
+from exporter.analyse.states import is_use
 from exporter.limits import (
     HOSTS_REMEMBERED,
     IDENTITIES_REMEMBERED,
@@ -17,7 +18,7 @@ from exporter.model import AppRules
 from exporter.parse.clients import read_identity
 
 _PARTS = 3
-_KINDS = 3  # names, identities, hosts: each has a third of the bytes
+_KINDS = 3  # names, identities, hosts: each has a third of the bytes; a caller is a part of an identity
 
 _Value = TypeVar("_Value")
 
@@ -77,15 +78,25 @@ class Remembered(dict[bytes, _Value]):
             self._bytes_once = self._turned_away = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """What user and library mean: their labels, and the app by the sources before and after the name."""
+
+    user: str
+    library: str
+    app_before_name: str
+    app_after_name: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Cell:
-    """What an identity means: its labels, and the app by the sources before and after the name, or empty."""
+    """What an identity means: its labels, whether the last command is a use, and the key of its caller."""
 
     command: str
     user: str
     library: tuple[str, str]
-    app_before_name: str
-    app_after_name: str
+    is_use: bool
+    caller: bytes
 
 
 class AppNames:
@@ -107,12 +118,11 @@ class AppNames:
         def app_of(name: bytes) -> str:
             return by_name.app_of(name, b"", b"") or ""
 
-        def cell_of(identity: bytes) -> Cell:
-            command, user, library, version = read_identity(identity)
-            return Cell(
-                clean_label(command),
+        def caller_of(caller: bytes) -> Caller:
+            user, _, library = caller.partition(b" ")
+            return Caller(
                 clean_label(user),
-                (clean_label(library), clean_label(version)),
+                clean_label(library),
                 before.app_of(b"", user, library) or "",
                 after.app_of(b"", user, library) or "",
             )
@@ -123,13 +133,25 @@ class AppNames:
 
         most_bytes = REMEMBERED_BYTES // _KINDS
         self.apps = Remembered(app_of, NAMES_REMEMBERED, most_bytes)
-        self.cells = Remembered(cell_of, IDENTITIES_REMEMBERED, most_bytes)
+        self.cells = Remembered(_cell_of, IDENTITIES_REMEMBERED, most_bytes // 2)
+        self.callers = Remembered(caller_of, IDENTITIES_REMEMBERED, most_bytes // 2)
         self.places = Remembered(place_of, HOSTS_REMEMBERED, most_bytes)
 
     @property
     def size(self) -> int:
         """How many names, identities and hosts are remembered."""
-        return self.apps.size + self.cells.size + self.places.size
+        return self.apps.size + self.cells.size + self.callers.size + self.places.size
+
+
+def _cell_of(identity: bytes) -> Cell:
+    command, user, library, version = read_identity(identity)
+    return Cell(
+        clean_label(command),
+        clean_label(user),
+        (clean_label(library), clean_label(version)),
+        is_use(command),
+        user + b" " + library,
+    )
 
 
 _SHARED: WeakValueDictionary[AppRules, AppNames] = WeakValueDictionary()

@@ -17,6 +17,11 @@ _STATES_OF_FLAGS = (
 )
 _IN_TRANSACTION = b"xd"
 
+# Last commands that say nothing of an app's work: of handshakes, health checks, and watching a server.
+_NO_USE = frozenset(
+    b"NULL ping echo hello auth select client command cluster config info readonly reset quit".split()
+)
+
 # Positions of the states in a list of counts; those of which single clients are looked at come last.
 ORDER = (
     ClientState.ACTIVE,
@@ -29,8 +34,8 @@ ORDER = (
     ClientState.STALE,
 )
 _POSITION = {state: position for position, state in enumerate(ORDER)}
-IDLE, STALE, BLOCKED = (
-    _POSITION[state] for state in (ClientState.IDLE, ClientState.STALE, ClientState.BLOCKED)
+ACTIVE, IDLE, STALE, BLOCKED, PUBSUB = (
+    _POSITION[ClientState(name)] for name in ("active", "idle", "stale", "blocked", "pubsub")
 )
 HELD = len(ORDER)  # idle in a transaction or with a watch for longer than stale_after
 
@@ -59,6 +64,6 @@ def judge(flags: bytes, watch: int, idle: int, stale_after: float) -> int:
     return HELD if state == IDLE and idle > stale_after else state
 
 
-def is_quiet(state: int) -> bool:
-    """Whether a client does nothing now: idle, stale or held."""
-    return state >= IDLE and state != BLOCKED
+def is_use(command: bytes) -> bool:
+    """Whether a last command is a use of the connection; subcommands are written `client|setname` (7.0)."""
+    return command.partition(b"|")[0] not in _NO_USE

@@ -1,18 +1,19 @@
-"""How an app's connections develop over hours: the slope of their number, and the peak of those in use."""
+"""How an app's connections develop over hours: the slopes of their number, and the peak of those in use."""
 
 from array import array
-from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-from exporter.analyse.groups import Members
-from exporter.analyse.states import is_quiet
 from exporter.limits import APP_PEAKS, APP_SAMPLES
+from exporter.verdicts import Window
 
 _SAMPLE_SECONDS = 60.0
 SLOPE_WINDOW_SECONDS = APP_SAMPLES * _SAMPLE_SECONDS
-_LEAST_SLOPE_SECONDS = 600.0
 _PEAK_STEP_SECONDS = 600.0
 PEAK_WINDOW_SECONDS = APP_PEAKS * _PEAK_STEP_SECONDS
+RECENT_SECONDS = 300.0
+_GROWS_SECONDS = 120.0
 
 
 def slope(times: Sequence[float], values: Sequence[float]) -> float:
@@ -27,36 +28,91 @@ def slope(times: Sequence[float], values: Sequence[float]) -> float:
     return slopes[len(slopes) // 2]
 
 
+class Sample(NamedTuple):
+    """What a list says of an app: connections, those in use, those of its widest instance, all that came."""
+
+    total: int
+    needed: int
+    widest: int
+    opened: int
+
+
 class Trend:
     """One app: a sample each minute of the last hour, and the highest of each ten minutes of the last six.
 
-    The numbers are packed (1.4 KB when all are there), because there is one of these per app and server.
+    The numbers are packed (1.7 KB when all are there), because there is one of these per app and server.
+    Growth is by window, from when that is half full.
     """
 
-    __slots__ = ("_busy", "_peaks", "_step", "_times", "_totals", "busy_growth", "growth")
+    __slots__ = (
+        "_busy",
+        "_opened",
+        "_peaks",
+        "_recent",
+        "_recent_step",
+        "_step",
+        "_times",
+        "_totals",
+        "_widest",
+        "busy_growth",
+        "growth",
+        "since",
+        "widest_growth",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, now: float) -> None:
+        self.since = now
         self._times = array("d")
-        self._totals, self._busy = array("I"), array("I")
+        self._totals, self._busy, self._widest = array("I"), array("I"), array("I")
+        self._opened = array("Q")
         self._peaks = array("I")  # of one step each, the last one that of `_step`
         self._step = -1
-        self.growth: float | None = None
-        self.busy_growth: float | None = None
+        self._recent = (0, 0)  # the highest of the five minutes before these, and of these
+        self._recent_step = -1
+        self.growth: Mapping[Window, float] = {}
+        self.busy_growth: Mapping[Window, float] = {}
+        self.widest_growth: Mapping[Window, float] = {}
 
-    def update(self, total: int, needed: int, now: float) -> None:
+    def update(self, sample: Sample, now: float) -> None:
         """Take what a list says, at a moment (monotonic)."""
+        needed = sample.needed
         self._note_peak(needed, int(now // _PEAK_STEP_SECONDS))
-        if self._times and now < self._times[-1] + _SAMPLE_SECONDS:
-            return
+        self._note_recent(needed, int(now // RECENT_SECONDS))
+        # The newest always stands; those before it are a minute apart.
+        columns: tuple[array[Any], ...] = (
+            self._times,
+            self._totals,
+            self._busy,
+            self._widest,
+            self._opened,
+        )
+        if len(self._times) > 1 and self._times[-1] < self._times[-2] + _SAMPLE_SECONDS:
+            for column in columns:
+                column.pop()
         gone = bisect_right(self._times, now - SLOPE_WINDOW_SECONDS)
-        del self._times[:gone], self._totals[:gone], self._busy[:gone]
-        self._times.append(now)
-        self._totals.append(total)
-        self._busy.append(needed)
-        if now - self._times[0] >= _LEAST_SLOPE_SECONDS:
-            self.growth, self.busy_growth = slope(self._times, self._totals), slope(self._times, self._busy)
-        else:
-            self.growth = self.busy_growth = None
+        for column, value in zip(columns, (now, *sample), strict=True):
+            del column[:gone]
+            column.append(value)
+        self.growth = self._growth(self._totals, now, self.growth)
+        self.busy_growth = self._growth(self._busy, now, self.busy_growth)
+        self.widest_growth = self._growth(self._widest, now, self.widest_growth)
+
+    def _growth(
+        self, values: Sequence[int], now: float, known: Mapping[Window, float]
+    ) -> dict[Window, float]:
+        """The slope of each window that is half full; the long ones are reckoned anew each minute."""
+        growth: dict[Window, float] = {}
+        is_new = len(self._times) == 1 or now >= self._times[-2] + _SAMPLE_SECONDS
+        for window in Window:
+            if now - self._times[0] < window.seconds / 2:
+                break
+            if window in known and window is not Window.SHORT and not is_new:
+                growth[window] = known[window]
+            else:
+                first = bisect_left(self._times, now - window.seconds)
+                if len(self._times) - first > 1:
+                    growth[window] = slope(self._times[first:], values[first:])
+        return growth
 
     def _note_peak(self, needed: int, step: int) -> None:
         """Let the steps without a list have a peak of 0, and the oldest go."""
@@ -66,10 +122,48 @@ class Trend:
         self._peaks[-1] = max(needed, self._peaks[-1])
         self._step = step
 
+    def _note_recent(self, needed: int, step: int) -> None:
+        before, present = self._recent
+        if step != self._recent_step:
+            before, present = present if step == self._recent_step + 1 else 0, 0
+            self._recent_step = step
+        self._recent = before, max(present, needed)
+
+    @property
+    def samples(self) -> int:
+        """How many samples are kept."""
+        return len(self._times)
+
+    @property
+    def needed(self) -> int:
+        """How many connections were in use in the newest list."""
+        return self._busy[-1]
+
     @property
     def needed_peak(self) -> int:
         """The most connections that were in use in one list."""
         return max(self._peaks, default=0)
+
+    @property
+    def needed_recently(self) -> int:
+        """The most that were in use in one list of the last five to ten minutes."""
+        return max(self._recent)
+
+    @property
+    def grows(self) -> bool:
+        """Whether there are more connections than a while ago: one step long ago is no growth."""
+        a_while_ago = bisect_left(self._times, self._times[-1] - _GROWS_SECONDS)
+        return self._totals[-1] > self._totals[a_while_ago]
+
+    def gained(self, seconds: float) -> int:
+        """How many connections there are more than so many seconds ago; all, where nobody looked then."""
+        first = bisect_right(self._times, self._times[-1] - seconds)
+        return self._totals[-1] - (self._totals[first - 1] if first else 0)
+
+    def opened_since(self, moment: float) -> int:
+        """How many connections came since a moment, as far as lists saw them."""
+        first = bisect_left(self._times, moment)
+        return self._opened[-1] - self._opened[first] if first < len(self._times) else 0
 
 
 class Trends:
@@ -78,23 +172,15 @@ class Trends:
     def __init__(self) -> None:
         self._trends: dict[str, Trend] = {}
 
-    def update(
-        self, labels: Iterable[str], totals: Mapping[str, int], needed: Mapping[str, int], now: float
-    ) -> None:
+    def update(self, labels: Mapping[str, Sample], now: float) -> None:
         """Take what a list says of each label; one that is not there any more is forgotten."""
-        self._trends = {label: self._trends.get(label) or Trend() for label in labels}
-        for label, trend in self._trends.items():
-            trend.update(totals.get(label, 0), needed.get(label, 0), now)
+        self._trends = {label: self._trends.get(label) or Trend(now) for label in labels}
+        for label, sample in labels.items():
+            self._trends[label].update(sample, now)
+
+    def watched(self, label: str, now: float) -> float:
+        """For how long a label has been watched at a moment (monotonic)."""
+        return now - self._trends[label].since if label in self._trends else 0.0
 
     def __getitem__(self, label: str) -> Trend:
         return self._trends[label]
-
-
-def count_moved(members: Members, before: Mapping[bytes, bytes]) -> Mapping[str, int]:
-    """By app, the quiet connections whose commands counter moved since the last list."""
-    moved: dict[str, int] = {}
-    for client_id, commands in members.commands.items():
-        if before.get(client_id, commands) != commands and is_quiet(members.doing[client_id][0]):
-            app = members.apps[client_id]
-            moved[app] = moved.get(app, 0) + 1
-    return moved

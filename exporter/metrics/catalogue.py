@@ -7,6 +7,7 @@ section on replicas, buffers.py what CONFIG GET tells, clients.py what CLIENT LI
 from collections.abc import Iterator
 
 from exporter.board import Watch
+from exporter.metrics.apps import APP_FAMILIES
 from exporter.metrics.buffers import BUFFER_FAMILIES
 from exporter.metrics.clients import CLIENT_FAMILIES
 from exporter.metrics.info import INFO_FAMILIES
@@ -230,6 +231,7 @@ CATALOGUE: tuple[Family, ...] = (
         depends_on=lambda watch: watch.reading and watch.reading.info.io_thread_clients,
     ),
     *BUFFER_FAMILIES,
+    *APP_FAMILIES,
     *CLIENT_FAMILIES,
     Family(
         "redis_connection_exporter_polls_total",

@@ -20,6 +20,8 @@ _FOREIGN_UNITS = frozenset(
     ["ms", "msec", "milliseconds", "us", "usec", "microseconds", "minutes", "hours", "percent", "kb", "mb"]
 )
 _RESERVED_LABELS = frozenset(["target", "le", "quantile", "job", "instance", "cluster", "type"])
+# One family says which instance of an app it is of; Prometheus renames that label beside its own.
+_OF_AN_INSTANCE = "redis_app_worst_instance_connections"
 
 
 def label(name: str, value: str) -> str:
@@ -77,9 +79,12 @@ class Family:
                 (bool(_FOREIGN_UNITS & set(self.name.split("_"))), "base units only"),
                 (not self.help.endswith("."), "HELP is a sentence"),
                 ("\n" in self.help or "\\" in self.help, "HELP is one plain line"),
-                (bool(_RESERVED_LABELS & set(self.labels)), "reserved label"),
+                (bool(self._reserved() & set(self.labels)), "reserved label"),
             )
             if wrong
         ]
         if faults:
             raise ValueError(f"{self.name}: {', '.join(faults)}")
+
+    def _reserved(self) -> frozenset[str]:
+        return _RESERVED_LABELS - {"instance"} if self.name == _OF_AN_INSTANCE else _RESERVED_LABELS

@@ -16,9 +16,9 @@ from exporter.limits import LIST_LAYOUTS, ROW_BYTES, ROW_WORDS, TEXT_BYTES, WORD
 
 BLOCK_BYTES = 64 * 1024  # read at a time: 200 rows, some 0.2 ms
 
-# id, addr, name, age, work, memory, identity, tot-cmds, as the server wrote them; empty where its version has
-# no such field. Work, memory and identity are words, a key and a value each: most clients share theirs, and
-# reading one once (read_work, read_memory, read_identity) is cheaper than cutting up each.
+# id, addr, name, age, work, memory, identity, counters, as the server wrote them; empty where its version has
+# no such field. Work, memory, identity and counters are words, a key and a value each: most clients share
+# theirs, and reading one once (read_work, read_memory, read_identity) is cheaper than cutting up each.
 Row = tuple[bytes, bytes, bytes, bytes, bytes, bytes, bytes, bytes]
 
 # The fields of each column, in the order of all versions.
@@ -30,7 +30,7 @@ _COLUMNS: tuple[tuple[bytes, ...], ...] = (
     (b"idle", b"flags", b"db", b"sub", b"psub", b"ssub", b"watch"),
     (b"omem", b"tot-mem"),
     (b"cmd", b"user", b"lib-name", b"lib-ver"),
-    (b"tot-cmds",),
+    (b"tot-net-in", b"tot-cmds"),
 )
 _ALONE = frozenset(column[0] for column in _COLUMNS if len(column) == 1)
 _KNOWN = frozenset(chain(*_COLUMNS))
@@ -49,6 +49,7 @@ _FORMS = {
     b"watch": _WHOLE,
     b"omem": _WHOLE,
     b"tot-mem": _WHOLE,
+    b"tot-net-in": _WHOLE,
     b"tot-cmds": _WHOLE,
 }
 _TEXT = rb"[^ ]{0,%d}+" % TEXT_BYTES  # a set with the newline in it is half as slow again: see _Reader
@@ -131,6 +132,13 @@ def read_identity(identity: bytes) -> Identity:
     """Read who a client is; empty what the version does not tell."""
     fields = _words(identity)
     return Identity(*(fields.get(key, b"") for key in (b"cmd", b"user", b"lib-name", b"lib-ver")))
+
+
+def read_counters(counters: bytes) -> tuple[int, int] | None:
+    """Read how many bytes a client sent, and commands; None before Redis 8.2 and Valkey 8.0."""
+    fields = _words(counters)
+    told = fields.get(b"tot-net-in"), fields.get(b"tot-cmds")
+    return None if None in told else (int(told[0] or 0), int(told[1] or 0))
 
 
 def read_seconds(told: bytes) -> int:

@@ -21,6 +21,7 @@ from exporter.parse.errors import read_error
 from exporter.parse.info import parse_cluster_known_nodes, parse_info, parse_list_seconds
 from exporter.poll.listing.counting import Counting
 from exporter.web.pages.holders import render_holders
+from tests.blocks import take
 from tests.fuzz import mutations
 from tests.one_page import ORDERS
 
@@ -110,16 +111,15 @@ class Fuzz:
             at += size
         counting.end_reply()
         counting.count()
-        groups, members = counting.tally.groups(), counting.tally.members()
-        now = float(self.read)
-        bounded, folded = self._history.bounds.bound(groups, now)
-        self._history.compare(members, self._info_told, 0)
-        trends = self._history.judge(bounded, members, now)
+        now, groups = float(self.read), counting.tally.groups()
+        take(self._history, counting.tally, self._info_told, now=now)
+        bounded = self._history.groups
         for name in ("hosts", "users", "libraries", "commands", "databases"):
             assert sum(getattr(bounded, name).values()) == groups.total, name
         assert sum(app.total for app in bounded.apps.values()) == groups.total
         if self.read % _PAGE_EACH == 0:
-            self._show(Survey(now, bounded, trends, 0, folded, ListCost(0.0, 0.0, 1, 1.0)))
+            history = self._history
+            self._show(Survey(now, bounded, history.trends, 0, history.folded, ListCost(0.0, 0.0, 1, 1.0)))
         return groups
 
     def _show(self, survey: Survey) -> None:

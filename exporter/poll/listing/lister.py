@@ -53,7 +53,7 @@ class Lister:
         self._names = names_by(plan.rules)
         self._history = History(plan.stale_after, plan.top)
         self._newest: Survey | None = None
-        self._expires = 0.0
+        self._expires = self._counted_at = 0.0
         self._schedule = ListSchedule(plan.interval, plan.server_time_budget)
         self._batches = BatchPlan()
         self._session: Session | None = None
@@ -202,7 +202,8 @@ class Lister:
     ) -> Tally | None:
         """Count the clients of all batches, and add what each cost; None where one is refused."""
         without_us = (b"SKIPME", b"YES") if info.valkey_version >= _FIRST_THAT_SKIPS_US else ()
-        tally = Tally(self._names, self._plan.stale_after, session.own_id, session.own_address)
+        since = time.monotonic() - self._counted_at if self._counted_at else self._plan.interval
+        tally = Tally(self._names, self._plan.stale_after, session.own_id, session.own_address, since=since)
         counting = Counting(tally)
         for ids in batches:
             command = (b"CLIENT", b"LIST", *without_us, *((b"ID", *ids) if ids else ()))
@@ -219,23 +220,23 @@ class Lister:
     async def _work_in(self, take: _Take, info: ServerInfo, accepted: int, now: float) -> Survey:
         """Make a survey of the counts; each step is short, and the loop may turn between them."""
         took = time.monotonic() - now
-        await _let_others(take)
-        groups, members = take.tally.groups(), take.tally.members()
-        await _let_others(take)
-        bounded, folded = self._history.bounds.bound(groups, now)
-        self._history.compare(members, info, accepted - self._accepted)
+        history = self._history
+        for _ in history.take(take.tally, info, accepted - self._accepted, now):
+            await _let_others(take)
         self._accepted = accepted
-        await _let_others(take)
-        trends = self._history.judge(bounded, members, now)
-        await _let_others(take)
+        self._counted_at = now
+        ids = history.ids
         total = sum(take.costs)
         if take.whole:
-            self._batches = self._batches.after_whole(info, members.apps, take.costs[-1], now)
+            self._batches = self._batches.after_whole(info, ids, take.costs[-1], now)
         else:
-            self._batches = self._batches.after_batches(info, members.apps, total, now, took)
+            self._batches = self._batches.after_batches(info, ids, total, now, took)
         self._schedule = self._schedule.after_success(now, total, told_by_server=take.told_by_server)
         self._expires = now + _INTERVALS_SHOWN * self._schedule.stretched
         stretch = self._schedule.stretched / self._plan.interval
         cost = ListCost(total, max(take.costs), len(take.costs), stretch)
         at = time.time() - (time.monotonic() - now)
-        return Survey(at, bounded, trends, self._history.churn.unseen, folded, cost)
+        churn = history.churn
+        return Survey(
+            at, history.groups, history.trends, churn.unseen, history.folded, cost, churn.share_seen
+        )

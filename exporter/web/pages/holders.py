@@ -2,7 +2,8 @@
 
 from html import escape
 
-from exporter.model import AppClients, AppTrend, ClientState, ListCost, Reading, Survey
+from exporter.model import AppClients, ClientState, ListCost, Reading, Survey
+from exporter.verdicts import AppTrend
 
 _SHOWN = 5
 _STATES = (ClientState.IDLE, ClientState.STALE, ClientState.BLOCKED, ClientState.ACTIVE, ClientState.PUBSUB)

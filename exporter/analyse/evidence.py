@@ -1,0 +1,168 @@
+"""What one list says of leaks, connection by connection, with what is remembered of their lives."""
+
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+
+from exporter.analyse.apps import pool_size_of
+from exporter.analyse.leaks import LINKS, Life, left_behind
+from exporter.analyse.lives import PATIENCE, Lives
+from exporter.analyse.members import Origin
+from exporter.analyse.states import HELD
+from exporter.analyse.verdict import MANY_OPENED
+from exporter.verdicts import Evidence
+
+_ROWS_A_STEP = 2000
+_TIMES_RETURNED = 3  # as many left behind as came back after the same time
+_LATELY_SECONDS = 5
+_HANDSHAKE_SECONDS = 1  # AUTH and CLIENT SETNAME, and whole seconds rounded down
+
+
+class Findings:
+    """By the label of the app: its origins, counts of evidence, and what was opened of late.
+
+    `suspected` are positions in the list, `pools` sizes of pools, where the names of clients tell them.
+    """
+
+    def __init__(self) -> None:
+        self.suspected: set[int] = set()
+        self.suspected_of: Counter[str] = Counter()
+        self.evidence: dict[str, Counter[Evidence]] = {}
+        self.opened: Counter[str] = Counter()
+        self.pools: Counter[str] = Counter()
+        self.origins: dict[str, list[Origin]] = {}
+
+    def widest(self, label: str) -> int:
+        """How many connections the largest origin has."""
+        return max((len(origin.positions) for origin in self.origins.get(label, ())), default=0)
+
+    def count(self, label: str, evidence: Evidence, number: int = 1) -> None:
+        """Count some connections as evidence."""
+        if not number:
+            return
+        self.evidence.setdefault(label, Counter())[evidence] += number
+
+    def suspect(self, label: str, positions: Sequence[int], evidence: Evidence) -> None:
+        """Suspect connections that nobody suspects yet, and count all as evidence."""
+        self.count(label, evidence, len(positions))
+        new = [position for position in positions if position not in self.suspected]
+        self.suspected.update(new)
+        self.suspected_of[label] += len(new)
+
+
+def look(
+    found: Findings,
+    lives: Lives,
+    label: Callable[[str], str],
+    *,
+    quiet: Callable[[str], float],
+    recent: float,
+) -> Iterator[None]:
+    """Look at the newest list of some lives, in short steps.
+
+    A connection that did nothing for `quiet` seconds, by app, may be lost; those that are no older than
+    `recent` seconds count as opened of late.
+    """
+    opened = lives.members.opened(lives.moment)
+    yield
+    by_app = _group(found, lives, label)
+    yield
+    for app, origins in by_app.items():
+        lost = yield from _lost_by(lives, app, origins, opened, quiet(app))
+        if lost:
+            found.suspect(label(app), lost, Evidence.LEFT_BEHIND)
+            pinged = sum(lives.members.cells[position].command == "ping" for position in lost)
+            found.count(label(app), Evidence.PINGED_ONLY, pinged)
+    _look_at_new_ones(found, lives, label, opened, recent)
+    yield
+    _look_at_standing(found, lives, label, opened)
+
+
+def _group(found: Findings, lives: Lives, label: Callable[[str], str]) -> dict[str, list[Origin]]:
+    """Find the origins of each label, and by app those that may have a chain."""
+    by_app: dict[str, list[Origin]] = {}
+    for origin in lives.members.together:
+        name = label(origin.app.name)
+        found.origins.setdefault(name, []).append(origin)
+        size = pool_size_of(origin.key[0])
+        if size is not None:
+            found.pools[name] += size
+        if len(origin.positions) > LINKS and not origin.is_newborn:
+            by_app.setdefault(origin.app.name, []).append(origin)
+    return by_app
+
+
+def _look_at_new_ones(
+    found: Findings, lives: Lives, label: Callable[[str], str], opened: Sequence[int], recent: float
+) -> None:
+    """Count what was opened of late by instances that opened many."""
+    limit = lives.moment - recent
+    origins = zip(lives.members.origins, opened, strict=True)
+    for origin, number in Counter(origin for origin, moment in origins if moment >= limit).items():
+        if number >= MANY_OPENED:
+            found.opened[label(origin.app.name)] += number
+
+
+def _look_at_standing(
+    found: Findings, lives: Lives, label: Callable[[str], str], opened: Sequence[int]
+) -> None:
+    """Find connections that are held in a transaction, and those that were never used."""
+    members = lives.members
+    for position in members.standing:
+        name = label(members.origins[position].app.name)
+        if members.doing[position][0] == HELD:
+            found.suspect(name, (position,), Evidence.HELD_TRANSACTION)
+        elif position in lives.unworked or lives.used[position] - opened[position] <= _HANDSHAKE_SECONDS:
+            found.count(name, Evidence.NEVER_USED)
+
+
+def _lost_by(
+    lives: Lives, app: str, origins: Sequence[Origin], opened: Sequence[int], quiet: float
+) -> Generator[None, None, list[int]]:
+    """Find which connections of an app were left behind, with the least patience that its past allows."""
+    rows = 0
+    for patience in (quiet, *(step for step in PATIENCE if step > quiet)):
+        returns = lives.returns(app, patience)
+        lost = []
+        for origin in origins:
+            lost += _lost(lives, origin, opened, lives.moment - patience)
+            rows += len(origin.positions)
+            if rows > _ROWS_A_STEP:
+                rows = 0
+                yield
+        if not lost or len(lost) >= _TIMES_RETURNED * returns:
+            return lost
+    return []
+
+
+def _lost(lives: Lives, origin: Origin, opened: Sequence[int], before: float) -> list[int]:
+    """Positions of an origin's connections that were left behind; `before` bounds when those worked last."""
+    members = lives.members
+    worked: Callable[[int], int] = lives.used.__getitem__
+    quiet = [each for each in origin.positions if worked(each) < before and members.is_plain(each)]
+    if len(quiet) >= LINKS and lives.unworked.issuperset(origin.positions):
+        # Where pings are all that there is, they may be sent before or after each use.
+        worked = lives.last_command
+        quiet = [each for each in quiet if worked(each) < before]
+    if len(quiet) < LINKS:
+        return []
+    told: list[Life] = [(worked(each), opened[each], each) for each in quiet]
+    others = set(origin.positions).difference(quiet)
+    lately = lives.moment - min(members.since + _LATELY_SECONDS, lives.moment - before)
+    wanted = {opened[each] for each in others if members.may_work(each) and lives.used[each] >= lately}
+    newest = max(opened[each] for each in origin.positions)
+    lost = left_behind(told, wanted, newest, lives.unworked, lives.moment)
+    return [position for _, _, position in lost] + _subscriptions(lives, origin, opened, lost)
+
+
+def _subscriptions(lives: Lives, origin: Origin, opened: Sequence[int], lost: Sequence[Life]) -> list[int]:
+    """Positions of subscriptions that were opened with what was left behind: some clients have one each.
+
+    (StackExchange.Redis opens one for each multiplexer.)
+    """
+    moments = {moment for _, moment, _ in lost}
+    found = [
+        position
+        for position in (origin.positions if lost else ())
+        if lives.members.is_subscribed(position) and opened[position] in moments
+    ]
+    return found if 2 * len(found) >= len(lost) else []

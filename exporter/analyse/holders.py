@@ -1,0 +1,95 @@
+"""Which instances hold an app's connections: the largest of them, with a few connections of each."""
+
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from exporter.analyse.apps import clean_label, host_of
+from exporter.analyse.lives import Lives
+from exporter.analyse.members import Members, Origin, OriginKey
+from exporter.limits import INSTANCES_SHOWN, SAMPLES_SHOWN
+from exporter.verdicts import Instance
+
+_RATE_SECONDS = 300.0  # over which openings and closings are averaged
+_WORDS_SHOWN = 3  # of last commands and databases
+
+
+@dataclass(slots=True)
+class _Rate:
+    """Openings and closings per second of an instance, an average that forgets."""
+
+    opened: float = 0.0
+    closed: float = 0.0
+    weight: float = 0.0
+
+    def take(self, opened: int, closed: int, seconds: float) -> None:
+        kept = math.exp(-seconds / _RATE_SECONDS)
+        self.opened = self.opened * kept + (1 - kept) * opened / seconds
+        self.closed = self.closed * kept + (1 - kept) * closed / seconds
+        self.weight = self.weight * kept + 1 - kept
+
+
+class Instances:
+    """Describes the instances of apps, and remembers how quickly those that it described open and close."""
+
+    def __init__(self) -> None:
+        self._rates: dict[OriginKey, _Rate] = {}
+
+    def describe(
+        self, lives: Lives, by_app: Mapping[str, Sequence[Origin]], suspected: Collection[int]
+    ) -> dict[str, tuple[Instance, ...]]:
+        """Describe the largest instances of each of these apps; `suspected` are positions in the list."""
+        chosen = {
+            app: sorted(origins, key=lambda each: len(each.positions), reverse=True)[:INSTANCES_SHOWN]
+            for app, origins in by_app.items()
+        }
+        shown = {origin.key for origins in chosen.values() for origin in origins}
+        came = Counter(key for key in _keys(lives.members, lives.came) if key in shown)
+        gone = Counter(key for key in _keys(lives.before, lives.gone) if key in shown)
+        self._rates = {key: self._rates.get(key) or _Rate() for key in shown}
+        if lives.before.ids:
+            for key, rate in self._rates.items():
+                rate.take(came[key], gone[key], lives.members.since)
+        return {
+            app: tuple(self._describe(lives.members, origin, suspected) for origin in origins)
+            for app, origins in chosen.items()
+        }
+
+    def _describe(self, members: Members, origin: Origin, suspected: Collection[int]) -> Instance:
+        positions = origin.positions
+        rate = self._rates[origin.key]
+        ages = [members.age(position) for position in positions]
+        commands = Counter(members.cells[position].command for position in positions)
+        databases = Counter(members.doing[position][3].decode() for position in positions)
+        first = sorted(positions, key=lambda each: (each not in suspected, -members.idle(each)))
+        return Instance(
+            name=clean_label(origin.key[0]) if origin.is_named else "",
+            host=host_of(origin.place + b":0"),
+            user=origin.caller.user,
+            library=origin.caller.library,
+            open=len(positions),
+            suspected=sum(position in suspected for position in positions),
+            opened=rate.opened / rate.weight if rate.weight else 0.0,
+            closed=rate.closed / rate.weight if rate.weight else 0.0,
+            oldest=max(ages),
+            newest=min(ages),
+            commands=_most(commands),
+            databases=_most(databases),
+            samples=tuple(_sample(members, position) for position in first[:SAMPLES_SHOWN]),
+        )
+
+
+def _keys(members: Members, positions: Iterable[int]) -> Iterable[OriginKey]:
+    return (members.origins[position].key for position in positions)
+
+
+def _most(counts: Counter[str]) -> tuple[str, ...]:
+    return tuple(word for word, _ in counts.most_common(_WORDS_SHOWN))
+
+
+def _sample(members: Members, position: int) -> bytes:
+    """Pack a connection, as there are many: id, age, idle, command, address (which may hold spaces)."""
+    told = (members.ids[position], b"%d" % members.age(position), b"%d" % members.idle(position))
+    command = members.cells[position].command.encode() or b"-"
+    return b" ".join((*told, command, members.addresses[position]))
