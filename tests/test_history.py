@@ -423,5 +423,5 @@ def test_a_list_tells_the_app_of_every_client_and_what_it_does() -> None:
     members = counted.members()
     assert members.ids == [b"1", b"2", b"3"]
     assert [origin.app.name for origin in members.origins] == ["a", "b", "b"]
-    assert [members.is_plain(position) for position in range(3)] == [True, True, False]
+    assert [members.may_work(position) for position in range(3)] == [True, True, True]
     assert members.needed == {"a": 1, "b": 2}

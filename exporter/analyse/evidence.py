@@ -17,6 +17,20 @@ _LATELY_SECONDS = 5
 _HANDSHAKE_SECONDS = 1  # AUTH and CLIENT SETNAME, and whole seconds rounded down
 
 
+class _Pace:
+    """Tells after how many rows it is time to let others."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+
+    def is_time(self, rows: int) -> bool:
+        self._rows += rows
+        if self._rows < _ROWS_A_STEP:
+            return False
+        self._rows = 0
+        return True
+
+
 class Findings:
     """By the label of the app: its origins, counts of evidence, and what was opened of late.
 
@@ -62,19 +76,18 @@ def look(
     A connection that did nothing for `quiet` seconds, by app, may be lost; those that are no older than
     `recent` seconds count as opened of late.
     """
-    opened = lives.members.opened(lives.moment)
-    yield
     by_app = _group(found, lives, label)
     yield
+    pace = _Pace()
     for app, origins in by_app.items():
-        lost = yield from _lost_by(lives, app, origins, opened, quiet(app))
+        lost = yield from _lost_by(lives, app, origins, quiet(app), pace)
         if lost:
             found.suspect(label(app), lost, Evidence.LEFT_BEHIND)
             pinged = sum(lives.members.cells[position].command == "ping" for position in lost)
             found.count(label(app), Evidence.PINGED_ONLY, pinged)
-    _look_at_new_ones(found, lives, label, opened, recent)
+    _look_at_new_ones(found, lives, label, recent)
     yield
-    _look_at_standing(found, lives, label, opened)
+    _look_at_standing(found, lives, label)
 
 
 def _group(found: Findings, lives: Lives, label: Callable[[str], str]) -> dict[str, list[Origin]]:
@@ -91,70 +104,64 @@ def _group(found: Findings, lives: Lives, label: Callable[[str], str]) -> dict[s
     return by_app
 
 
-def _look_at_new_ones(
-    found: Findings, lives: Lives, label: Callable[[str], str], opened: Sequence[int], recent: float
-) -> None:
+def _look_at_new_ones(found: Findings, lives: Lives, label: Callable[[str], str], recent: float) -> None:
     """Count what was opened of late by instances that opened many."""
     limit = lives.moment - recent
-    origins = zip(lives.members.origins, opened, strict=True)
+    origins = zip(lives.members.origins, lives.opened, strict=True)
     for origin, number in Counter(origin for origin, moment in origins if moment >= limit).items():
         if number >= MANY_OPENED:
             found.opened[label(origin.app.name)] += number
 
 
-def _look_at_standing(
-    found: Findings, lives: Lives, label: Callable[[str], str], opened: Sequence[int]
-) -> None:
+def _look_at_standing(found: Findings, lives: Lives, label: Callable[[str], str]) -> None:
     """Find connections that are held in a transaction, and those that were never used."""
     members = lives.members
     for position in members.standing:
-        name = label(members.origins[position].app.name)
         if members.doing[position][0] == HELD:
+            name = label(members.origins[position].app.name)
             found.suspect(name, (position,), Evidence.HELD_TRANSACTION)
-        elif position in lives.unworked or lives.used[position] - opened[position] <= _HANDSHAKE_SECONDS:
-            found.count(name, Evidence.NEVER_USED)
+        elif position in lives.unworked or (
+            lives.used[position] - lives.opened[position] <= _HANDSHAKE_SECONDS
+        ):
+            found.count(label(members.origins[position].app.name), Evidence.NEVER_USED)
 
 
 def _lost_by(
-    lives: Lives, app: str, origins: Sequence[Origin], opened: Sequence[int], quiet: float
+    lives: Lives, app: str, origins: Sequence[Origin], quiet: float, pace: _Pace
 ) -> Generator[None, None, list[int]]:
     """Find which connections of an app were left behind, with the least patience that its past allows."""
-    rows = 0
     for patience in (quiet, *(step for step in PATIENCE if step > quiet)):
         returns = lives.returns(app, patience)
         lost = []
         for origin in origins:
-            lost += _lost(lives, origin, opened, lives.moment - patience)
-            rows += len(origin.positions)
-            if rows > _ROWS_A_STEP:
-                rows = 0
+            lost += _lost(lives, origin, lives.moment - patience)
+            if pace.is_time(len(origin.positions)):
                 yield
         if not lost or len(lost) >= _TIMES_RETURNED * returns:
             return lost
     return []
 
 
-def _lost(lives: Lives, origin: Origin, opened: Sequence[int], before: float) -> list[int]:
+def _lost(lives: Lives, origin: Origin, before: float) -> list[int]:
     """Positions of an origin's connections that were left behind; `before` bounds when those worked last."""
-    members = lives.members
-    worked: Callable[[int], int] = lives.used.__getitem__
-    quiet = [each for each in origin.positions if worked(each) < before and members.is_plain(each)]
-    if len(quiet) >= LINKS and lives.unworked.issuperset(origin.positions):
-        # Where pings are all that there is, they may be sent before or after each use.
-        worked = lives.last_command
-        quiet = [each for each in quiet if worked(each) < before]
+    used, opened, positions = lives.used, lives.opened, origin.positions
+    quiet = [each for each in positions if used[each] < before]
     if len(quiet) < LINKS:
         return []
-    told: list[Life] = [(worked(each), opened[each], each) for each in quiet]
-    others = set(origin.positions).difference(quiet)
-    lately = lives.moment - min(members.since + _LATELY_SECONDS, lives.moment - before)
-    wanted = {opened[each] for each in others if members.may_work(each) and lives.used[each] >= lately}
-    newest = max(opened[each] for each in origin.positions)
+    told: list[Life] = [(used[each], opened[each], each) for each in quiet]
+    if lives.unworked.issuperset(positions):
+        # Where pings are all that there is, they may be sent before or after each use.
+        told = [(lives.last_command(each), opened[each], each) for each in quiet]
+        told = [life for life in told if life[0] < before]
+    lately = lives.moment - min(lives.members.since + _LATELY_SECONDS, lives.moment - before)
+    may_work = lives.members.may_work
+    wanted = {opened[each] for each in positions if used[each] >= lately and may_work(each)}
+    newest = max(map(opened.__getitem__, positions))
     lost = left_behind(told, wanted, newest, lives.unworked, lives.moment)
-    return [position for _, _, position in lost] + _subscriptions(lives, origin, opened, lost)
+    return [position for _, _, position in lost] + _subscriptions(lives, origin, lost)
 
 
-def _subscriptions(lives: Lives, origin: Origin, opened: Sequence[int], lost: Sequence[Life]) -> list[int]:
+def _subscriptions(lives: Lives, origin: Origin, lost: Sequence[Life]) -> list[int]:
     """Positions of subscriptions that were opened with what was left behind: some clients have one each.
 
     (StackExchange.Redis opens one for each multiplexer.)
@@ -163,6 +170,6 @@ def _subscriptions(lives: Lives, origin: Origin, opened: Sequence[int], lost: Se
     found = [
         position
         for position in (origin.positions if lost else ())
-        if lives.members.is_subscribed(position) and opened[position] in moments
+        if lives.members.is_subscribed(position) and lives.opened[position] in moments
     ]
     return found if 2 * len(found) >= len(lost) else []

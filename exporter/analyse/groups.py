@@ -152,6 +152,8 @@ class Tally:
 
     def members(self) -> Members:
         """Who was there; to be asked after `groups`, which settles what nameless clients are called."""
+        rests = (rested for *_, rested in self._doing.values())
+        self._members.longest_idle = max(rests, default=0)
         for app in self._apps.values():
             self._members.needed[app.name] += app.needed
         self._members.together = tuple(self._origins.values())

@@ -24,6 +24,7 @@ _QUIET_SECONDS = 30.0  # after which a connection may be lost; a shorter stale_a
 _QUIET_AT_FIRST_SECONDS = 60.0
 _SHARE_THAT_TELLS = 0.5  # of the connections that were opened
 _NEARLY = 0.8
+_JUST_NOW_SECONDS = 120.0  # samples are a minute apart
 
 
 class History:
@@ -136,6 +137,7 @@ class History:
             needed_peak=trend.needed_peak,
             watched=watched,
             came=trend.opened_since(now - RECENT_SECONDS) if self._sees_churn() else 0,
+            came_just_now=trend.opened_since(now - _JUST_NOW_SECONDS),
             growth=growth,
             evidence=evidence,
         )

@@ -22,14 +22,16 @@ _KEPT_SECONDS = 1800.0  # for which, and once more, it is remembered how many ca
 class Lives:
     """Compares a list with the one before: who came and went, when each last did any work, who comes back.
 
-    Of the newest list `members`, `used` has by position when each did any work last (whole seconds of the
-    monotonic clock), and `unworked` those that never did as far as is known. `came` are positions in it,
-    `gone` in the list `before`; those that have not had the time to say their names are not among them.
+    Of the newest list `members`, `used` has by position when each did any work last and `opened` when it was
+    opened (whole seconds of the monotonic clock), and `unworked` those that never did as far as is known.
+    `came` are positions in it, `gone` in the list `before`; those that have not had the time to say their
+    names are not among them.
     """
 
     def __init__(self) -> None:
         self.members = self.before = Members(since=0.0)
         self.used: array[int] = array("q")
+        self.opened: list[int] = []
         self.unworked: set[int] = set()
         self.came: list[int] = []
         self.gone: list[int] = []
@@ -51,6 +53,8 @@ class Lives:
         self.before, at_before, used_before, moment_before = self.members, self._at, self.used, self.moment
         self.members, self.moment = members, int(now)
         self.used = members.last_used(self.moment)
+        self.opened = members.opened(self.moment)
+        yield
         self._at = dict(zip(members.ids, range(len(members.ids)), strict=True))
         yield
         self._see_who_worked(at_before, used_before)
@@ -66,7 +70,7 @@ class Lives:
         """Keep only what the next list is compared with."""
         self.members.shed()
         self.before = Members(since=0.0)
-        self.came, self.gone, self.unworked, self._closed_after = [], [], set(), {}
+        self.came, self.gone, self.opened, self.unworked, self._closed_after = [], [], [], set(), {}
 
     @property
     def apps(self) -> list[str]:
@@ -116,8 +120,9 @@ class Lives:
             if origin.is_newborn
             for position in origin.positions
         )
-        self.came = [position for client, position in self._at.items() if client not in at_before]
-        self.gone = [position for client, position in at_before.items() if client not in self._at]
+        at = self._at
+        self.came = [at[client] for client in at if client not in at_before]
+        self.gone = [at_before[client] for client in at_before if client not in at]
         if self._newborn:
             self.came = [position for position in self.came if members.ids[position] not in self._newborn]
         if before:
@@ -133,7 +138,8 @@ class Lives:
             client, counters = members.ids[position], members.counters[position]
             used, worked = self.used[position], False
             known = self._idlers.get(client)
-            if known is not None and (counters == known[2] or not _did_more_than_ping(known[2], counters)):
+            pinged = members.cells[position].command == "ping"
+            if known is not None and not (pinged and _did_more_than_ping(known[2], counters)):
                 used, worked, _ = known
             elif known is not None:
                 worked = True
@@ -154,9 +160,8 @@ class Lives:
             here = self._at.get(before.ids[position])
             if here is None or self.used[here] <= used_before[position] + 1:
                 continue
-            if before.is_plain(position) and self.members.is_plain(here):
-                pause = moment_before - used_before[position]
-                self._note(self._returns, before.origins[position].app.name, pause)
+            pause = moment_before - used_before[position]
+            self._note(self._returns, before.origins[position].app.name, pause)
 
     def _note_closings(self, used_before: "array[int]", moment_before: int) -> None:
         """Note after which pauses connections were closed, while others of their process stayed.
@@ -168,8 +173,8 @@ class Lives:
         before, longest = self.before, self.before.longest_idle
         self._closed_after = {}
         for position in self.gone:
-            if before.is_plain(position):
-                pause = moment_before - used_before[position]
+            pause = moment_before - used_before[position]
+            if pause >= 0:  # those that wait or listen never rest
                 self._closed_after.setdefault(before.origins[position], []).append(pause)
         if not self._closed_after:
             return
@@ -177,22 +182,23 @@ class Lives:
         for origin, pauses in self._closed_after.items():
             if origin.key in staying:
                 told = [pause for pause in pauses if pause < longest - self.members.since - _SLACK_SECONDS]
-                for pause in sorted(told)[-_CLOSINGS_NOTED:]:
+                noted = [pause for pause in sorted(told)[-_CLOSINGS_NOTED:] if pause >= PATIENCE[0]]
+                for pause in noted:
                     self._note(self._closings, origin.app.name, pause)
-                self._closings.setdefault(origin.app.name, Counter())[_LISTS] += (
-                    max(told, default=0) >= PATIENCE[0]
-                )
+                if noted:
+                    self._closings[origin.app.name][_LISTS] += 1
 
     def _note(self, kept: dict[str, Counter[int]], app: str, pause: int) -> None:
         """Count a connection that was not lost though it rested for so long."""
         step = bisect_right(PATIENCE, pause)
         if step:
+            if app not in kept and len(kept) >= PAUSES_REMEMBERED:
+                del kept[next(iter(kept))]
             kept.setdefault(app, Counter())[PATIENCE[step - 1]] += 1
 
     def _forget(self) -> None:
-        """Let go of what was noted long ago, or of too many apps."""
-        many = max(len(self._returns), len(self._closings)) >= PAUSES_REMEMBERED
-        if many or self.moment - self._noted_since > _KEPT_SECONDS:
+        """Let go of what was noted long ago."""
+        if self.moment - self._noted_since > _KEPT_SECONDS:
             self._returns_before, self._returns = self._returns, {}
             self._closings_before, self._closings = self._closings, {}
             self._noted_since = self.moment
@@ -200,6 +206,8 @@ class Lives:
 
 def _did_more_than_ping(before: bytes, after: bytes) -> bool:
     """Whether commands other than pings ran between two readings of a client's counters."""
+    if before == after:
+        return False
     old, new = read_counters(before), read_counters(after)
     if old is None or new is None:
         return False

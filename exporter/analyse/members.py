@@ -11,11 +11,12 @@ from exporter.parse.clients import read_seconds
 
 # What clients with the same work do: the position of their state, seconds idle, subscriptions, database,
 # whether they are in use, and for how many seconds they have rested. They are in use if they ran something
-# since the list before and that is a use, and always where they wait, listen or replicate.
+# since the list before and that is a use, and always where they wait, listen or replicate: those never rest.
 Doing = tuple[int, int, int | None, bytes, int, int]
 RECENTLY, ALWAYS = 1, 2
+NEVER_RESTS = -(2**40)
 _NONE: list[int] = []
-_PLAIN = frozenset([ACTIVE, IDLE, STALE, HELD])
+_WORKING = frozenset([ACTIVE, IDLE, STALE, HELD, BLOCKED])
 
 # Name, place (an address without its port), and user with library, as the server wrote them.
 OriginKey = tuple[bytes, bytes, bytes]
@@ -122,8 +123,6 @@ class Members:
         self.doing += doing
         self.cells += cells
         self.counters += counters
-        plain = (seconds for state, seconds, *_ in set(doing) if state in _PLAIN)
-        self.longest_idle = max(self.longest_idle, max(plain, default=0))
 
     def age(self, position: int) -> int:
         """How old a connection is, in seconds."""
@@ -131,22 +130,21 @@ class Members:
 
     def idle(self, position: int) -> int:
         """How long a connection has been idle, in seconds."""
-        return self.doing[position][5]
-
-    def is_plain(self, position: int) -> bool:
-        """Whether it neither waits nor listens nor replicates: it is active, idle, stale or held."""
-        return self.doing[position][0] in _PLAIN
+        return self.doing[position][1]
 
     def may_work(self, position: int) -> bool:
-        """Whether it runs commands: it is plain, or waits in one."""
-        return self.is_plain(position) or self.doing[position][0] == BLOCKED
+        """Whether it runs commands, or waits in one: it neither listens nor replicates."""
+        return self.doing[position][0] in _WORKING
 
     def is_subscribed(self, position: int) -> bool:
         """Whether it listens to channels."""
         return self.doing[position][0] == PUBSUB
 
     def last_used(self, moment: int) -> "array[int]":
-        """When each ran its last command, by whole seconds of a clock that says `moment`."""
+        """When each ran its last command, by whole seconds of a clock that says `moment`.
+
+        Those that wait, listen or replicate are always in use: that is in a far future.
+        """
         return array("q", [moment - doing[5] for doing in self.doing])
 
     def opened(self, moment: int) -> list[int]:

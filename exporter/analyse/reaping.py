@@ -18,7 +18,7 @@ class _Band:
 
     least: int
     most: int
-    closings: int
+    closings: float
     lists: int
     at: float
 
@@ -36,7 +36,7 @@ class Reaping:
         """Take the pauses (seconds idle at the list before) after which connections of each app were closed.
 
         `since` is how many seconds ago that list was, `longest` for how long anybody has been idle now: a
-        server's timeout spares nobody. Returns how many closings there were by app, where they speak for one.
+        server's timeout spares nobody. Returns by app how many closings of late speak for one.
         """
         self._bands = {app: band for app, band in self._bands.items() if now - band.at < _KEPT_SECONDS}
         for app, told in closed_after.items():
@@ -49,12 +49,18 @@ class Reaping:
             if known is not None:
                 least, most = max(known.least, new.least), min(known.most, new.most)
                 if least <= most + _SLACK_SECONDS:
-                    new = _Band(least, most, known.closings + new.closings, known.lists + 1, now)
+                    new = _Band(
+                        least,
+                        most,
+                        known.closings * math.exp((known.at - now) / _KEPT_SECONDS) + len(pauses),
+                        known.lists + 1,
+                        now,
+                    )
             self._bands[app] = new
         self._reaped = {
             app: band for app, band in self._bands.items() if band.lists >= _LISTS and longest <= band.most
         }
-        return {app: band.closings for app, band in self._reaped.items()}
+        return {app: round(band.closings) for app, band in self._reaped.items()}
 
     def timeout(self, app: str) -> float:
         """At which idle time the connections of an app seem to be closed; infinite where none is known."""

@@ -15,6 +15,7 @@ _KNOWN_AFTER_SECONDS = 150.0  # half of the shortest window
 _PEAK_KNOWN_AFTER_SECONDS = 600.0
 _CHURN_TIMES = 5  # as many opened in five minutes as there are
 _CHURN_AT_LEAST = 60
+_CHURN_GOES_ON = 0.1  # of these, in the last minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Facts:
     needed_peak: int
     watched: float
     came: int
+    came_just_now: int
     growth: Mapping[Window, float]
     evidence: Mapping[Evidence, int]
 
@@ -34,9 +36,12 @@ def judge(facts: Facts) -> Verdict:
     """Say what an app does: the first that fits, the worst first."""
     told = facts.evidence
     oversized = facts.total >= max(_OVERSIZED_AT_LEAST, _OVERSIZED_TIMES * facts.needed_peak)
+    churns = facts.came >= max(_CHURN_AT_LEAST, _CHURN_TIMES * facts.total) and (
+        facts.came_just_now >= _CHURN_GOES_ON * facts.came  # not a batch that has ended
+    )
     fits = (
         (Verdict.LEAKING, Evidence.LEFT_BEHIND in told or Evidence.HELD_TRANSACTION in told),
-        (Verdict.CHURNING, facts.came >= max(_CHURN_AT_LEAST, _CHURN_TIMES * facts.total)),
+        (Verdict.CHURNING, churns),
         (Verdict.UNKNOWN, Evidence.OPENED_AND_UNUSED in told or Evidence.GROWTH_WITHOUT_NEED in told),
         (Verdict.GROWING, steepest(facts.growth) is not None),
         (Verdict.WAITING, facts.total > 0 and 2 * facts.blocked >= facts.total),

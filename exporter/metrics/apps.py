@@ -85,7 +85,8 @@ APP_FAMILIES: tuple[Family, ...] = (
         "redis_app_verdict",
         Kind.GAUGE,
         "What the app does with its connections (1 for the present verdict): healthy, oversized, leaking, "
-        "growing, churning, waiting, or unknown while too little was seen.",
+        "growing, churning, waiting, or unknown while too little was seen, or what speaks for a leak is no "
+        "proof yet.",
         of(_TRENDS, _verdicts),
         ("app", "verdict"),
     ),

@@ -10,9 +10,7 @@ from pathlib import Path
 from tests.leaks.replay import Told, replay, sequences
 
 _DEFAULTS = ("20", "60", "300")
-_HEAD = (
-    "sequence  app                       found wrong missed  worst   leaks from  first word  leaking  alert"
-)
+_HEAD = f"{'sequence':18}{'app':27}found wrong missed  worst   leaks from  first word  leaking  alert"
 
 
 def main(folder: Path, stale_after: float) -> None:
@@ -35,7 +33,7 @@ def _line(name: str, app: str, told: Told) -> str:
     moments = (told.leaked_at, told.first_word, told.leaking, told.alert)
     times = ("-" if moment is None else f"{moment:.0f}" for moment in moments)
     counts = f"{told.found:5} {told.wrong:5} {told.missed:6} {told.worst:6}"
-    return f"{name:10}{app[:25]:25}{counts}   {'':2}{'{:>8}{:>12}{:>9}{:>7}'.format(*times)}"
+    return f"{name:18}{app[:27]:27}{counts}   {'':2}{'{:>8}{:>12}{:>9}{:>7}'.format(*times)}"
 
 
 if __name__ == "__main__":
