@@ -134,6 +134,27 @@ def test_pings_keep_no_leak_alive_for_whoever_saw_it_work() -> None:
     assert trend.evidence[Evidence.PINGED_ONLY] == trend.suspected == 8
 
 
+@pytest.mark.parametrize(
+    ("cmd", "bytes_each", "lost"), [(b"ping", 14, 8), (b"echo", 30, 8), (b"info", 17, 8), (b"ping", 40, 0)]
+)
+def test_counters_tell_pings_from_work(cmd: bytes, bytes_each: int, lost: int) -> None:
+    """A `PING` may come after real commands; other keep-alives are taken by their name."""
+
+    def counted(line: bytes, commands: int, size: int) -> bytes:
+        return line.replace(
+            b"tot-net-in=0 tot-cmds=7", b"tot-net-in=%d tot-cmds=%d" % (size * commands, commands)
+        )
+
+    def lists(at: int) -> list[bytes]:
+        ages = [at + 20 + 4 * n for n in range(8, 0, -1)]
+        kept_alive = [row(n, age=age, idle=3, cmd=cmd) for n, age in enumerate(ages)]
+        return [*(counted(line, 10 + at, bytes_each) for line in kept_alive), row(99, age=at + 20, idle=0)]
+
+    seen_at_work = [row(n, age=20 + 4 * (8 - n), idle=19 + 4 * (8 - n)) for n in range(8)]
+    history = history_of((0.0, [*seen_at_work, row(99, age=20)]), (50.0, lists(50)), (100.0, lists(100)))
+    assert history.trends["app"].suspected == lost
+
+
 def test_connections_that_come_back_after_a_rest_teach_patience() -> None:
     lists = []
     for turn in range(6):  # each works every 100 s, at a moment of its own
