@@ -156,8 +156,8 @@ def _lost(lives: Lives, origin: Origin, before: float) -> list[int]:
     lately = lives.moment - min(lives.members.since + _LATELY_SECONDS, lives.moment - before)
     may_work = lives.members.may_work
     wanted = {opened[each] for each in positions if used[each] >= lately and may_work(each)}
-    newest = max(map(opened.__getitem__, positions))
-    lost = left_behind(told, wanted, newest, lives.unworked, lives.moment)
+    openings = set(map(opened.__getitem__, positions))
+    lost = left_behind(told, openings, wanted, lives.unworked, lives.moment)
     return [position for _, _, position in lost] + _subscriptions(lives, origin, lost)
 
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 
 LINKS = 5  # of a chain that is no chance
-_MANY = 10  # left behind at once are no chance either
+_MANY = 10  # left behind at once are no chance either, when two more were opened, one after the other
 _GUARD_SECONDS = 2  # ages and idle times are whole seconds, and a list takes a while
 _FILL = 2  # connections that a pool opens in one moment, because it is to have so many
 _FEW = 20  # clients that a process may make for itself, use once and keep
@@ -20,12 +20,16 @@ Life = tuple[int, int, int]
 
 
 def left_behind(
-    quiet: Iterable[Life], wanted: Collection[int], newest: int, unworked: Collection[int], now: int
+    quiet: Iterable[Life],
+    openings: Collection[int],
+    wanted: Collection[int],
+    unworked: Collection[int],
+    now: int,
 ) -> list[Life]:
     """Of one process's quiet connections, those that were left behind: none without a chain of them.
 
-    `wanted` are the moments at which its other connections were opened, `newest` is the last of all such
-    moments, `unworked` are positions of those that never did any work.
+    `openings` are the moments at which all its connections were opened, `wanted` those of the ones that work,
+    `unworked` are positions of those that never did any work.
     """
     lives = sorted(quiet)
     excused = {moment + near for moment in wanted for near in range(-_GUARD_SECONDS, _GUARD_SECONDS + 1)}
@@ -35,9 +39,12 @@ def left_behind(
         # Not where a sibling of the same moment still works: that is a pool that was filled at its start.
         if opened > end + _GUARD_SECONDS and opened not in excused:
             links, end = links + 1, used
+    newest = max(openings)
     lost = [life for life in lives if life[0] + _GUARD_SECONDS < newest]
-    if links < LINKS and sum(opened not in excused for _, opened, _ in lost) < _MANY:
-        return []
+    if links < LINKS:
+        second = max((each for each in openings if each + _GUARD_SECONDS < newest), default=-math.inf)
+        if sum(opened not in excused and used + _GUARD_SECONDS < second for used, opened, _ in lost) < _MANY:
+            return []
     is_over = len(lost) < _FEW and now - newest > _OVER_SECONDS
     return [] if is_over and all(map(_was_used_once, lost)) else lost
 

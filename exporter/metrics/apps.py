@@ -155,16 +155,17 @@ APP_FAMILIES: tuple[Family, ...] = (
     listed(
         "redis_app_output_buffer_bytes",
         Kind.GAUGE,
-        f"Memory that the server holds for replies that the app has not read: omem (all versions). {LISTED}",
-        per_app(_APPS, "output_buffer_bytes"),
+        f"Memory that the server holds for replies that the app has not read: omem (all versions); absent "
+        f"where there are none. {LISTED}",
+        per_app(_APPS, "output_buffer_bytes", least=1),
         ("app",),
     ),
     listed(
         "redis_app_subscriptions",
         Kind.GAUGE,
         "Subscriptions of the app to channels, patterns and shard channels: sub + psub + ssub (all "
-        f"versions). {LISTED}",
-        per_app(_APPS, "subscriptions"),
+        f"versions); absent where there are none. {LISTED}",
+        per_app(_APPS, "subscriptions", least=1),
         ("app",),
     ),
 )

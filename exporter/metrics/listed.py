@@ -48,14 +48,14 @@ def alone(path: str) -> Source:
     return of(attrgetter(path), lambda number: [((), number)])
 
 
-def per_app(apps: Callable[[Survey], Any], attribute: str) -> Source:
-    """One number of each app, where it is known."""
+def per_app(apps: Callable[[Survey], Any], attribute: str, *, least: int = 0) -> Source:
+    """One number of each app, where it is known and not below the least."""
     choose = attrgetter(attribute)
 
     def rows(apps: Mapping[str, object]) -> Iterator[Row]:
         for name, app in apps.items():
             number = choose(app)
-            if number is not None:
+            if number is not None and number >= least:
                 yield (name,), number
 
     return of(apps, rows)
