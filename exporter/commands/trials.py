@@ -5,10 +5,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import itemgetter
 
 from exporter.connection.errors import LinkError
 from exporter.connection.link import Link
 from exporter.connection.session import Session
+from exporter.denied import missing_without
 from exporter.model import Config, Outage, Pace, ServerInfo, State, Target
 from exporter.poll.bugs import explain_bug
 from exporter.poll.redis import poll_once
@@ -16,17 +18,6 @@ from exporter.poll.redis import poll_once
 _AT_ONCE = 8
 _LIST = "client|list"
 _FIRST_WITH_IDS = (6, 2)
-
-# What is missing where a command is denied, what is missed most first.
-_MISSING = {
-    _LIST: "no apps, hosts or users",
-    "config|get": "limit unknown",
-    "cluster|info": "cluster links not counted",
-    "client|id": "counts itself behind NAT",
-    "client|no-evict": "may be evicted",
-    "client|setinfo": "not named there",
-    "client|setname": "not named there",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +46,12 @@ class Trial:
     @property
     def note(self) -> str:
         """What went wrong, and what is denied and missing because of that, in a few words."""
-        names = [name for name in _MISSING if name in self.denied] + sorted(self.denied - _MISSING.keys())
-        told = [
-            f"{', '.join(alike)}: {missing}" if missing else ", ".join(alike)
-            for missing, alike in groupby(names, self._missing)
-        ]
+        missing = missing_without(self.denied, limit_known=self.limit is not None)
+        told = []
+        for text, alike in groupby(missing, itemgetter(1)):
+            names = ", ".join(name for name, _ in alike)
+            told.append(f"{names}: {text}" if text else names)
         return "; ".join(filter(None, [self.detail, *told]))
-
-    def _missing(self, name: str) -> str:
-        return "" if name == "config|get" and self.limit is not None else _MISSING.get(name, "")
 
 
 async def try_target(target: Target, pace: Pace, *, lists: bool) -> Trial:
