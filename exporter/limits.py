@@ -141,6 +141,7 @@ LEAKING_APPS_SHOWN = _bound(
 )
 INSTANCES_SHOWN = _bound(_KEPT, 10, "instances", "of an app, the largest", "the others are not told")
 SAMPLES_SHOWN = _bound(_KEPT, 5, "connections", "of an instance, as samples", "the others are not told")
+POLL_STEPS = _bound(_KEPT, 12, "steps", "a poll, with their times", "the others are not noted")
 PAUSES_REMEMBERED = _bound(
     _KEPT, 256, "apps", "at one server, how long their connections rest at most", "the oldest is forgotten"
 )

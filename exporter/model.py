@@ -427,7 +427,7 @@ class Activity:
     `refused` are attempts to connect that the server turned away at its limit. `address` is where the
     connection leads to, one of as many `addresses` as the name has. `list_failure` is why the newest attempt
     to list the clients failed. `note` is a sentence for people about the connection, mostly empty. `crashes`
-    counts bugs of the exporter in what it did for the target.
+    counts bugs of the exporter in what it did for the target. `due` is when the next poll is due (monotonic).
     """
 
     connects: int = 0
@@ -439,6 +439,7 @@ class Activity:
     list_failures: Mapping[ListFailure, int] = field(default_factory=dict)
     note: str = ""
     crashes: int = 0
+    due: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -460,6 +461,19 @@ class Survey:
 
 
 @dataclass(frozen=True, slots=True)
+class PollStep:
+    """A part of a poll: when it began after the poll did, and how long it took (seconds).
+
+    `outcome` is for people, printable and free of secrets; empty where there is nothing to say.
+    """
+
+    name: str
+    offset: float
+    took: float
+    outcome: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """One successful poll. `at` is Unix time, `took` seconds; `denied` are commands this user may not run.
 
@@ -475,6 +489,7 @@ class Reading:
     clients: Survey | None = None
     config: ServerConfig = ServerConfig()
     reserve_refuses: bool = False
+    steps: tuple[PollStep, ...] = ()
 
     @property
     def state(self) -> State:
@@ -492,6 +507,7 @@ class Outage:
     took: float
     state: State
     detail: str
+    steps: tuple[PollStep, ...] = ()
 
 
 Observation = Reading | Outage

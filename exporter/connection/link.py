@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, replace
 
 from exporter.connection.errors import LinkError, as_link_errors
+from exporter.connection.failures import Step
 from exporter.connection.opening import Opened, Patience, Progress, open_connection
 from exporter.connection.outside import Outside, Replace
 from exporter.connection.pending import GivenUpError, answered, give_up, result_of
@@ -76,6 +77,10 @@ class Link:
             return self._progress.explain(self._outside.access, self._outside.resolver)
         silent = self.session.silent_for(time.monotonic()) if self.session is not None else 0.0
         return f"silent for {silent:.0f} s, the connection is kept" if silent else ""
+
+    def opening_since(self, began: float) -> tuple[tuple[Step, float, float], ...]:
+        """What was done to connect since a moment: each step, its beginning and its end (monotonic)."""
+        return tuple(self._progress.spans(began, time.monotonic())) if self.connects else ()
 
     @property
     def secrets(self) -> tuple[str, ...]:

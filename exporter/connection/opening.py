@@ -44,11 +44,28 @@ class Patience:
     closed_in_handshake: State
 
 
-@dataclass(slots=True)
 class Progress:
-    """What an opening waits for at the moment."""
+    """What an opening waits for at the moment, and when each of its steps began (monotonic)."""
 
-    step: Step = Step.FILES
+    def __init__(self) -> None:
+        self.begun = [(Step.FILES, time.monotonic())]
+        self.ended: float | None = None
+
+    @property
+    def step(self) -> Step:
+        """The present step, or the last one."""
+        return self.begun[-1][0]
+
+    @step.setter
+    def step(self, step: Step) -> None:
+        self.begun.append((step, time.monotonic()))
+
+    def spans(self, since: float, until: float) -> Iterator[tuple[Step, float, float]]:
+        """When each step began and ended, as far as that was between two moments (monotonic)."""
+        ends = [*(at for _, at in self.begun[1:]), until if self.ended is None else self.ended]
+        for (step, begin), end in zip(self.begun, ends, strict=True):
+            if end > since:
+                yield step, max(begin, since), min(end, until)
 
     def explain(self, access: Access, resolver: Resolver, seconds: float | None = None) -> str:
         """Say what did not come within so many seconds, or has not come yet."""
@@ -154,6 +171,8 @@ async def open_connection(
         if isinstance(error, TimeoutError):
             raise _too_late(access, resolver, patience, progress) from None
         raise
+    finally:
+        progress.ended = time.monotonic()
     return Opened(connection, access, credentials, addresses, info, greeting, time.monotonic())
 
 

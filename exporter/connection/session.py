@@ -26,7 +26,7 @@ class Session:
     `denied` holds the commands that this user may not run, as ACL rules write them. `peer` is the server's
     address and port, None over a unix socket; `own_address` our end as the server prints it, unless there is
     a proxy or NAT between us. `config` is what CONFIG GET told, for use until a moment (monotonic), and
-    `known_nodes` what CLUSTER INFO told.
+    `known_nodes` what CLUSTER INFO told. `introduced` says whether the server knows who we are.
     """
 
     def __init__(self, opened: Opened) -> None:
@@ -39,7 +39,7 @@ class Session:
         self.config, self.config_until = ServerConfig(), 0.0
         self.known_nodes: int | None = None
         self._greeted: frozenset[str] = frozenset()
-        self._introduced = False
+        self.introduced = False
         for name, reply in opened.greeting.items():
             self._note_greeting(name, reply)
 
@@ -64,7 +64,7 @@ class Session:
 
     def ask_rights_again(self) -> None:
         """Forget what was denied: a right may have been given since."""
-        self.denied, self._introduced, self.config_until = frozenset(), False, 0.0
+        self.denied, self.introduced, self.config_until = frozenset(), False, 0.0
 
     def close(self) -> None:
         """Drop the connection now, without waiting for the other side."""
@@ -144,7 +144,7 @@ class Session:
 
     async def introduce(self, version: tuple[int, ...]) -> None:
         """Say who we are as far as this version knows how and this user may, once per connection."""
-        if self._introduced:
+        if self.introduced:
             return
         later = ((name, command) for since, name, command in _LATER_GREETING if version >= since)
         wanted = [
@@ -156,7 +156,7 @@ class Session:
             replies = await self._ask(*(command for _, command in wanted))
             for (name, _), reply in zip(wanted, replies, strict=True):
                 self._note_greeting(name, reply)
-        self._introduced = True
+        self.introduced = True
 
     async def _ask(self, *commands: Command) -> list[Reply]:
         try:

@@ -68,6 +68,7 @@ class Poller:
             list_failures=lister.failures,
             note=link.note,
             crashes=self._crashes,
+            due=self.due,
         )
 
     def change(self, target: Target, pace: Pace, plan: ClientPlan) -> None:

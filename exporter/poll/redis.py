@@ -15,6 +15,7 @@ from exporter.parse import ReplyError
 from exporter.parse.config import parse_config
 from exporter.parse.info import parse_cluster_known_nodes, parse_info
 from exporter.poll.listing.lister import Lister
+from exporter.poll.steps import Steps
 
 _CONFIG_SECONDS = 60.0  # for which an answer to CONFIG GET is used
 _FIRST_WITH_LINKS, _FIRST_THAT_TELLS = (6, 0), (6, 2)
@@ -32,24 +33,26 @@ async def poll_once(
     itself; the clients are asked for last.
     """
     at, started = time.time(), time.monotonic()
-    deadline = started + timeout
+    deadline, steps = started + timeout, Steps(started)
     try:
         async with asyncio.timeout(timeout):
-            info = parse_info(await link.info())
+            reply = await _ask_info(link, steps, started)
+            with steps.step("read INFO"):
+                info = parse_info(reply)
     except TimeoutError:
         detail = "; ".join(filter(None, (f"no answer within {timeout:g} s", link.progress)))
-        return Outage(at, time.monotonic() - started, State.TIMEOUT, detail)
+        return Outage(at, time.monotonic() - started, State.TIMEOUT, detail, steps.all())
     except LinkError as error:
-        return Outage(at, time.monotonic() - started, error.state, error.detail)
+        return Outage(at, time.monotonic() - started, error.state, error.detail, steps.all())
     except ReplyError as error:
         link.drop()
-        return Outage(at, time.monotonic() - started, State.PROTOCOL, str(error))
+        return Outage(at, time.monotonic() - started, State.PROTOCOL, str(error), steps.all())
     session, may_begin_until = link.session, started + timeout / 2
     if session is not None and time.monotonic() < may_begin_until:
         # It may be late, or cost the connection: what INFO told stands.
         with contextlib.suppress(LinkError, TimeoutError):
             async with asyncio.timeout(deadline - time.monotonic()):
-                await _ask_more(session, info, target.access.username)
+                await _ask_more(session, info, target.access.username, steps)
     slots = _slots(target, info, session)
     link.near_limit = slots.near_limit
     if (
@@ -59,7 +62,7 @@ async def poll_once(
         and time.monotonic() < may_begin_until
         and lister.is_due(session, info, slots.utilization)
     ):
-        await lister.list_clients(session, info, link.accepted, deadline)
+        await lister.list_clients(session, info, link.accepted, deadline, steps)
         link.reopen()
     return Reading(
         at,
@@ -69,15 +72,30 @@ async def poll_once(
         denied=session.denied if session is not None else frozenset(),
         clients=lister.newest() if lister is not None else None,
         config=session.config if session is not None else ServerConfig(),
+        steps=steps.all(),
     )
 
 
-async def _ask_more(session: Session, info: ServerInfo, username: str | None) -> None:
+async def _ask_info(link: Link, steps: Steps, started: float) -> bytes:
+    """Ask INFO; what it took to connect first, if that was done, is noted step by step."""
+    before = link.session
+    try:
+        with steps.step("INFO"):
+            return await link.info()
+    finally:
+        if link.session is None or link.session is not before:
+            steps.connected(link.opening_since(started))
+
+
+async def _ask_more(session: Session, info: ServerInfo, username: str | None, steps: Steps) -> None:
     """Ask what INFO does not tell, and say who we are; the session keeps the answers."""
-    await _ask_config(session, info, username)
+    await _ask_config(session, info, username, steps)
     if info.count(b"cluster_enabled") and _FIRST_WITH_LINKS <= info.version < _FIRST_THAT_TELLS:
-        session.known_nodes = await _known_nodes(session)
-    await session.introduce(info.version)
+        with steps.step("CLUSTER INFO"):
+            session.known_nodes = await _known_nodes(session)
+    if not session.introduced:
+        with steps.step("CLIENT SETNAME and others"):
+            await session.introduce(info.version)
 
 
 def _slots(target: Target, info: ServerInfo, session: Session | None) -> Slots:
@@ -89,14 +107,17 @@ def _slots(target: Target, info: ServerInfo, session: Session | None) -> Slots:
     return count_slots(info, limit=limit, known_nodes=known_nodes, reserved=reserved)
 
 
-async def _ask_config(session: Session, info: ServerInfo, username: str | None) -> None:
+async def _ask_config(session: Session, info: ServerInfo, username: str | None, steps: Steps) -> None:
     """Ask CONFIG GET where it is to be asked; an answer is used for a minute, the limit for one poll."""
     now = time.monotonic()
     fresh = now < session.config_until
     parameters = parameters_to_ask(info, username, fresh=fresh)
     words: list[object] = []
     for each in in_commands(parameters, info.version):
-        reply = await session.ask_if_allowed("config|get", "CONFIG", "GET", *each)
+        if "config|get" in session.denied:
+            break
+        with steps.step("CONFIG GET"):
+            reply = await session.ask_if_allowed("config|get", "CONFIG", "GET", *each)
         words += reply if isinstance(reply, list) else []
     told = parse_config(words)
     if not fresh:

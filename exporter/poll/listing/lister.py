@@ -15,6 +15,7 @@ from exporter.parse.info import parse_list_seconds
 from exporter.poll.listing.batches import BATCHES_ABOVE, BatchPlan
 from exporter.poll.listing.counting import Counting
 from exporter.poll.listing.schedule import ListSchedule
+from exporter.poll.steps import Steps
 
 LIST_COMMAND = "client|list"
 
@@ -37,6 +38,14 @@ class _Take:
     costs: Sequence[float]
     whole: bool
     told_by_server: bool = False
+
+
+def _outcome(take: _Take | None) -> str:
+    """What came of asking, in words."""
+    if take is None:
+        return "refused"
+    commands = "" if len(take.costs) == 1 else f" in {len(take.costs)} commands"
+    return f"{take.tally.total} clients{commands}"
 
 
 async def _let_others(take: _Take) -> None:
@@ -98,29 +107,37 @@ class Lister:
             self.failure = None
 
     async def list_clients(
-        self, session: Session, info: ServerInfo, accepted: int, deadline: float
+        self,
+        session: Session,
+        info: ServerInfo,
+        accepted: int,
+        deadline: float,
+        steps: Steps | None = None,
     ) -> Survey | None:
         """Ask for a list, and be done with it by a moment (monotonic).
 
-        `accepted` counts our own connections to the server so far. Returns the list; None where `failure`
-        tells why there is none.
+        `accepted` counts our own connections to the server so far; `steps` notes what is done. Returns the
+        list; None where `failure` tells why there is none.
         """
         try:
-            return await self._list_clients(session, info, accepted, deadline)
+            return await self._list_clients(
+                session, info, accepted, deadline, steps or Steps(time.monotonic())
+            )
         except Exception:  # a bug, which need not cost the next polls too
             self._schedule = self._schedule.after_timeout(time.monotonic())
             raise
 
     async def _list_clients(
-        self, session: Session, info: ServerInfo, accepted: int, deadline: float
+        self, session: Session, info: ServerInfo, accepted: int, deadline: float, steps: Steps
     ) -> Survey | None:
         now = time.monotonic()
         if session is not self._session:  # ids are asked for only where one connection saw them
             self._session, self._batches = session, BatchPlan(whole_until=self._batches.whole_until)
         costs: list[float] = []  # also of an attempt that comes to nothing
         try:
-            async with asyncio.timeout(deadline - now):
-                take = await self._take(session, info, costs, deadline)
+            with steps.step("CLIENT LIST"):
+                async with asyncio.timeout(deadline - now):
+                    take = await self._take(session, info, costs, deadline)
         except TimeoutError:
             self._schedule = self._schedule.after_timeout(now, sum(costs))
             self._note(ListFailure.TIMEOUT)
@@ -130,7 +147,9 @@ class Lister:
             self._note(ListFailure.CUT_OFF if error.closed else ListFailure.UNREADABLE)
         else:
             ended, before = time.monotonic(), self._schedule
-            survey = await self._use(take, info, accepted, now)
+            steps.say(_outcome(take))
+            with steps.step("compare and judge"):
+                survey = await self._use(take, info, accepted, now)
             if survey is not None:
                 self._newest, self._listed = survey, (session, ended, before)
             return survey
