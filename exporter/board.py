@@ -21,7 +21,8 @@ class Watch:
 
     `reading` is the newest observation where it is one, because old numbers are never served. `samples` and
     `seen`, the moment of the observation, are in monotonic seconds: a clock that is set right must neither
-    hide a peak nor turn every target red. `patience` is how long it may stand.
+    hide a peak nor turn every target red. `patience` is how long it may stand. `since` is when the target got
+    into its state: Unix time and monotonic seconds.
     """
 
     target: Target
@@ -35,6 +36,7 @@ class Watch:
     pulse: Pulse = NO_PULSE
     seen: float = 0.0
     patience: float = math.inf
+    since: tuple[float, float] | None = None
 
     @property
     def state(self) -> State:
@@ -73,13 +75,15 @@ class Watch:
             samples=recent(self.samples, now, observation.slots.used, PEAK_WINDOW_SECONDS),
             seen=now,
             patience=patience,
+            since=self.since,
         )
 
     def overdue(self) -> "Watch":
         """What is left when the next poll should long have come: no numbers, and no poll that was none."""
         if self.reading is None:
             return self
-        outage = Outage(self.reading.at, self.reading.took, State.TIMEOUT, "the next poll is overdue")
+        old = self.reading
+        outage = Outage(old.at, old.took, State.TIMEOUT, "the next poll is overdue", old.steps)
         return replace(self, now=outage, reading=None)
 
 
@@ -118,7 +122,7 @@ class Board:
         self, name: str, observation: Observation, activity: Activity, *, now: float, patience: float
     ) -> None:
         """Take a poll's result, and log when the target's state has changed; for the arguments see Watch."""
-        self._replace(self._watches[name].after(observation, activity, now, patience))
+        self._replace(self._watches[name].after(observation, activity, now, patience), (observation.at, now))
         if isinstance(observation, Outage):
             fields = {"target": name, "state": observation.state, "detail": observation.detail}
             log.debug("poll failed", extra={"fields": fields})
@@ -135,13 +139,18 @@ class Board:
             if watch.reading is not None and now > watch.seen + max(watch.patience, patience)
         ]
         for watch in overdue:
-            self._replace(watch.overdue())
+            at = watch.reading.at if watch.reading is not None else 0.0
+            self._replace(watch.overdue(), (at + now - watch.seen, now))
         self.edition += bool(overdue)
         return tuple(watch.target.name for watch in overdue)
 
-    def _replace(self, after: Watch) -> None:
+    def _replace(self, after: Watch, moment: tuple[float, float]) -> None:
+        """Put a watch in the place of its target's last one; `moment` is Unix time and monotonic seconds."""
         name = after.target.name
-        before, self._watches[name] = self._watches[name], after
+        before = self._watches[name]
+        if after.state is not before.state or before.since is None:
+            after = replace(after, since=moment)
+        self._watches[name] = after
         if after.state is not before.state:
             _log_change(before, after)
         if after.activity is not before.activity:

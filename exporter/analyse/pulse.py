@@ -9,11 +9,12 @@ from exporter.model import ServerInfo
 BEAT_SECONDS = 10.0  # between two beats that are kept, so that polls every second cost no more than others
 WINDOW_SECONDS = (SERVER_BEATS - 1) * BEAT_SECONDS
 
-# Moment (monotonic), connections received, commands processed, clients; each server has thirty of these.
-_BEAT = Struct("dQQQ")
+# Moment (monotonic), connections received, commands processed, clients, connections refused; each server has
+# thirty of these.
+_BEAT = Struct("dQQQQ")
 _LARGEST = 2**64 - 1  # of what servers count, too
 
-Beat = tuple[float, int, int, int]
+Beat = tuple[float, int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,11 @@ class Pulse:
         if received is None or commands is None:
             return NO_PULSE
         clients = info.count(b"connected_clients") or 0
-        beat = (now, *(min(number, _LARGEST) for number in (received, commands, clients)))
+        refused = info.count(b"rejected_connections") or 0
+        beat = (now, *(min(number, _LARGEST) for number in (received, commands, clients, refused)))
         run_id, kept = info.texts.get("run_id", ""), self.packed
         last = self._beat(-1) if kept else beat
-        if run_id != self.run_id or beat[1] < last[1] or beat[2] < last[2]:
+        if run_id != self.run_id or beat[1] < last[1] or beat[2] < last[2] or beat[4] < last[4]:
             kept = b""
         if len(kept) > _BEAT.size and now - self._beat(-2)[0] < BEAT_SECONDS:
             kept = kept[: -_BEAT.size]  # the newest always stands; those before it are further apart
@@ -59,6 +61,14 @@ class Pulse:
         seconds, opened, _ = self._span
         clients = [beat[3] for beat in _BEAT.iter_unpack(self.packed)]
         return sum(clients) / len(clients) * seconds / opened if opened > 0 else None
+
+    @property
+    def refused_per_second(self) -> float | None:
+        """Connections refused per second; None after a single poll."""
+        if not self.packed:
+            return None
+        first, last = self._beat(0), self._beat(-1)
+        return (last[4] - first[4]) / (last[0] - first[0]) if last[0] > first[0] else None
 
     @property
     def _span(self) -> tuple[float, int, int]:
