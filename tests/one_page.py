@@ -12,6 +12,8 @@ from exporter.metrics.negotiation import Format
 from exporter.metrics.own import OwnMetrics
 from exporter.model import Access, Activity, Reading, RedisUrl, Target
 from exporter.parse.info import parse_info
+from exporter.report import TargetReport
+from exporter.reporting import report_of
 
 DATA = Path(__file__).parent / "data"
 ORDERS = Target("orders", Access(RedisUrl("orders", 6379)))
@@ -26,6 +28,16 @@ def info_of(**fields: object) -> bytes:
 def reading_of(reply: bytes) -> Reading:
     info = parse_info(reply)
     return Reading(1.8e9, 0.001, info, count_slots(info, limit=None, known_nodes=None))
+
+
+def report_on(*readings: Reading, after: float = 0.0) -> TargetReport:
+    """What is told of the target so many seconds after the last of some readings, a second apart."""
+    board = Board()
+    board.set_targets([ORDERS])
+    for number, reading in enumerate(readings):
+        board.record(ORDERS.name, reading, Activity(), now=float(number), patience=10.0)
+    (watch,) = board
+    return report_of(watch, (readings[-1].at if readings else 0.0) + after, len(readings) - 1 + after)
 
 
 def series_of(*readings: Reading) -> dict[str, float]:
