@@ -1,8 +1,9 @@
-"""Write docs/metrics.md, docs/configuration.md and docs/limits.md from the code that they tell of.
+"""Write docs/metrics.md, configuration.md, limits.md and api.md from the code that they tell of.
 
 `make docs` runs it; tests/test_docs.py fails when a page is out of date.
 """
 
+import dataclasses
 import typing
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -15,6 +16,7 @@ from pydantic_core import PydanticUndefined
 from exporter.limits import KIB, MIB, Bound, bounds
 from exporter.metrics.catalogue import CATALOGUE
 from exporter.metrics.own import OwnMetrics
+from exporter.report import TargetAnswer, TargetsAnswer
 from exporter.settings.flags import Leaf, fields_of, leaves, section_of
 from exporter.settings.tree import Target
 
@@ -162,6 +164,93 @@ def _amount(bound: Bound) -> str:
     return f"{bound.value:,} {bound.unit}"
 
 
+def api_page() -> str:
+    """Every key of the API: type, unit, meaning, and when it is null."""
+    parts = [_part(kind) for kind in _reports(TargetAnswer) | _reports(TargetsAnswer)]
+    return (
+        f"""# API
+
+Generated from `exporter/report.py` by `make docs`; do not edit.
+
+| Path | Answer |
+|---|---|
+| `/api/v1/targets/NAME` | [TargetAnswer](#targetanswer): everything about one target |
+| `/api/v1/targets` | [TargetsAnswer](#targetsanswer): all targets, without instances and samples of apps |
+| `/probe?target=NAME&debug=true` | text for people: what the last poll did, step by step, and why it failed |
+
+Both `/api` paths answer with JSON. NAME is percent-encoded (`a%20b`); a name that is not configured is a 404.
+The status page shows the same values. All who ask within a quarter of a second share one answer (within a
+second where it takes long to make).
+
+**Null means not known**, which is never 0; the last column says when that is. If a poll fails, `slots`,
+`apps` and all other numbers of the server are null until one succeeds, and `last_seen` has what was last
+known. Durations are in seconds, moments in Unix time. New keys may come within a `version`; a key is removed
+or gets another meaning only in a new version.
+
+```console
+$ curl -s http://exporter.example:10051/api/v1/targets/orders |
+>   jq '.target.apps[] | select(.verdict == "leaking") | .explanation'
+"leaking: 132 of 149 left behind, worst cart-7c9f8d6b5-x2x9k"
+```
+
+{"".join(parts)}""".rstrip()
+        + "\n"
+    )
+
+
+def _reports(kind: type) -> dict[type, None]:
+    """A class of exporter/report.py, and all those that it holds, in the order in which they come up."""
+    found = {kind: None}
+    for hint in typing.get_type_hints(kind).values():
+        for each in (hint, *_inside(hint)):
+            if dataclasses.is_dataclass(each) and isinstance(each, type):
+                found |= _reports(each)
+    return found
+
+
+def _inside(hint: object) -> Iterator[object]:
+    for each in typing.get_args(hint):
+        yield each
+        yield from _inside(each)
+
+
+def _part(kind: type) -> str:
+    hints = typing.get_type_hints(kind)
+    rows = []
+    for each in dataclasses.fields(kind):
+        unit = each.metadata["unit"] or next((unit for end, unit in _UNITS if each.name.endswith(end)), "")
+        rows.append(
+            (each.name, _type(hints[each.name]), unit, each.metadata["meaning"], each.metadata["null"])
+        )
+    head = ("Key", "Type", "Unit", "Meaning", "Null when")
+    return f"## {kind.__name__}\n\n{kind.__doc__}\n\n{_table(head, rows)}\n"
+
+
+_UNITS = (
+    ("_timestamp_seconds", "Unix time"),
+    ("_seconds", "seconds"),
+    ("_per_second", "connections per second"),
+    ("_bytes", "bytes"),
+    ("_ratio", "0 to 1, or above"),
+)
+_TYPES = {int: "integer", float: "number", bool: "boolean"}
+
+
+def _type(hint: typing.Any) -> str:  # noqa: ANN401  whatever is annotated
+    if isinstance(hint, type) and issubclass(hint, str):  # enumerations too
+        return "string"
+    if hint in _TYPES:
+        return _TYPES[hint]
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return f"[{hint.__name__}](#{hint.__name__.lower()})"
+    inner = [each for each in typing.get_args(hint) if each not in (type(None), Ellipsis)]
+    if type(None) in typing.get_args(hint):
+        return f"{_type(inner[0])} or null"
+    if typing.get_origin(hint) is tuple:
+        return f"list of {_type(inner[0])}"
+    return f"object of {_type(inner[1])}"
+
+
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for first, *rest in rows:
@@ -169,7 +258,12 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"metrics.md": metrics_page, "configuration.md": configuration_page, "limits.md": limits_page}
+PAGES = {
+    "metrics.md": metrics_page,
+    "configuration.md": configuration_page,
+    "limits.md": limits_page,
+    "api.md": api_page,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

@@ -211,6 +211,13 @@ HTTP_UNREAD_BYTES = _bound(
     "pages that clients have not read yet, each counted once; four of the largest always",
     "whoever has not read for longest is cut",
 )
+TARGETS_SHARED = _bound(
+    _HTTP,
+    16,
+    "targets",
+    "those whose own answer of the API is kept for others to share",
+    "that which was asked for longest ago is made anew",
+)
 PAGES_PER_SECOND = _bound(
     _HTTP, 4, "times a second", "a page of all targets is made", "those who ask share the newest one"
 )

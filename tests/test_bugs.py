@@ -1,6 +1,7 @@
 """A bug costs one target: it is logged, counted and shown there, and everybody else is served as before."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,16 @@ _IN_ROWS = (
 )
 
 
+_IN_A_REPORT = (
+    "import exporter.web.api as api\n"
+    "report_of = api.report_of\n"
+    "def broken_report(watch, *rest, **more):\n"
+    "    if watch.target.name == 'bad': raise LookupError('new in a report')\n"
+    "    return report_of(watch, *rest, **more)\n"
+    "api.report_of = broken_report\n"
+)
+
+
 def _bugs(daemon: Daemon) -> list[dict[str, Any]]:
     return [event for event in log_events(daemon.output()) if event["msg"] == "poller crashed"]
 
@@ -101,6 +112,23 @@ def test_bugs_that_servers_bring_out_cost_no_other_target_and_are_counted_and_to
         assert sorted(bug["target"] for bug in told) == sorted(bad), "the same bug is logged once"
         assert all("LookupError: new" in bug["traceback"] for bug in told)
         assert daemon.ask("/-/reload", "POST").status == 200
+        _forget_tracebacks(daemon)
+
+
+def test_a_target_that_cannot_be_told_of_costs_no_other_and_says_so(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    ports = {name: start_server().port for name in ("good", "bad")}
+    config = quick(*(target(name, f"redis://127.0.0.1:{port}") for name, port in ports.items()))
+    broken = altered(tmp_path, _IN_A_REPORT) | _UNRAISED
+    with running_exporter(tmp_path, config, prefix=(), **broken) as daemon:
+        daemon.wait_for({"good": "ok", "bad": "ok"})
+        good, bad = json.loads(daemon.ask("/api/v1/targets").body)["targets"]
+        assert (good["remarks"], good["slots"]["used"]) == ([], 1)
+        assert bad["remarks"][0].startswith("a bug of the exporter: LookupError in")
+        assert (bad["state"], bad["slots"]) == ("ok", None)
+        assert json.loads(daemon.ask("/api/v1/targets/bad").body)["target"] == bad
+        assert daemon.ask("/").text.count("a bug of the exporter: LookupError in") == 1
         _forget_tracebacks(daemon)
 
 

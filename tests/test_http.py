@@ -59,7 +59,19 @@ def test_gzip_holds_the_same_page(daemon: Daemon) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/metrics", "/probe?target=one", "/sd", "/config", "/-/healthy", "/-/ready"]
+    "path",
+    [
+        "/",
+        "/metrics",
+        "/probe?target=one",
+        "/probe?target=one&debug=true",
+        "/sd",
+        "/api/v1/targets",
+        "/api/v1/targets/one",
+        "/config",
+        "/-/healthy",
+        "/-/ready",
+    ],
 )
 def test_head_has_the_headers_of_get_and_no_body(daemon: Daemon, path: str) -> None:
     head, get = daemon.ask(path, "HEAD"), daemon.ask(path)
@@ -81,6 +93,7 @@ def test_any_other_path_is_not_found(daemon: Daemon, path: str) -> None:
     [
         ("/metrics", "POST", "GET, HEAD"),
         ("/", "DELETE", "GET, HEAD"),
+        ("/api/v1/targets/one", "PUT", "GET, HEAD"),
         ("/-/reload", "GET", "POST"),
         ("/-/reload", "HEAD", "POST"),
     ],
@@ -157,7 +170,10 @@ def test_no_header_makes_an_error(daemon: Daemon, header: str) -> None:
         ("/", "GET", 200),
         ("/metrics", "GET", 200),
         ("/probe?target=one", "GET", 200),
+        ("/probe?target=one&debug=true", "GET", 200),
         ("/sd", "GET", 200),
+        ("/api/v1/targets", "GET", 200),
+        ("/api/v1/targets/one", "GET", 200),
         ("/config", "GET", 200),
         ("/-/healthy", "GET", 200),
         ("/-/ready", "GET", 200),
@@ -185,7 +201,15 @@ def test_no_page_is_kept_framed_or_handed_on_by_a_browser(
 def test_a_page_of_another_site_gets_nothing_but_the_status_page(
     daemon: Daemon, headers: dict[str, str]
 ) -> None:
-    for path in ("/metrics", "/probe?target=one", "/sd", "/config", "/-/healthy", "/-/ready", "/nothing"):
+    for path in (
+        "/metrics",
+        "/probe?target=one",
+        "/sd",
+        "/api/v1/targets",
+        "/config",
+        "/-/ready",
+        "/nothing",
+    ):
         assert daemon.ask(path, **headers).status == 403, path
     assert daemon.ask("/-/reload", "POST", **headers).status == 403
     assert daemon.ask("/", **headers).status == 200

@@ -78,6 +78,10 @@ def test_no_output_and_no_page_ever_shows_a_password_whatever_goes_wrong(
                 daemon.ask(path).text
                 for path in ("/", "/metrics", "/config", "/sd", "/probe?target=right", "/-/ready", "/nothing")
             ]
+            pages.append(daemon.ask("/api/v1/targets").text)
+            for each in config["targets"]:
+                pages.append(daemon.ask(f"/api/v1/targets/{each['name']}").text)
+                pages.append(daemon.ask(f"/probe?target={each['name']}&debug=true").text)
             daemon.config.write_text(
                 daemon.config.read_text() + f"\nauth: {{password: {SECRET}\n  nonsense: ["
             )

@@ -1,14 +1,14 @@
 """The status page, rendered from readings that no server at hand gives."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
 from exporter.analyse.slots import count_slots
-from exporter.board import Board
-from exporter.model import Activity, Reading, Shard
-from exporter.web.pages.status import render_status
-from tests.one_page import ORDERS, info_of, reading_of
+from exporter.model import Reading, Shard
+from exporter.web.pages.status import render_status, row_of
+from tests.one_page import info_of, reading_of, report_on
 
 
 def reserving(used: int, priority: int, reserved: int | None, **fields: object) -> Reading:
@@ -20,11 +20,7 @@ def reserving(used: int, priority: int, reserved: int | None, **fields: object) 
 
 
 def shown(*readings: Reading) -> str:
-    board = Board()
-    board.set_targets([ORDERS])
-    for number, reading in enumerate(readings):
-        board.record(ORDERS.name, reading, Activity(), now=float(number), patience=10.0)
-    return render_status(board, readings[-1].at, "/metrics", Shard()).decode()
+    return render_status([row_of(report_on(*readings))], "/metrics", Shard()).decode()
 
 
 @pytest.mark.parametrize(
@@ -60,3 +56,21 @@ def test_a_server_that_is_full_refuses_everybody_whatever_its_reserve() -> None:
         page = shown(reserving(100, 20, reserved))
         assert ">at_limit<" in page
         assert "the server refuses newcomers; our own connection still answers" in page
+
+
+def test_a_state_is_shown_with_how_long_it_lasts() -> None:
+    assert "for 2 s<" in shown(*[reading_of(info_of())] * 3)
+
+
+def test_refusals_are_shown_with_their_rate() -> None:
+    told = {"total_connections_received": 5, "total_commands_processed": 5}
+    readings = [reading_of(info_of(rejected_connections=count, **told)) for count in (100, 103)]
+    assert re.search(r"103<br>.*>3 per second<", shown(*readings))
+    assert "per second" not in shown(*readings[:1])
+
+
+def test_what_is_denied_is_shown_with_what_is_missing() -> None:
+    reading = replace(reading_of(info_of()), denied=frozenset(["client|list", "client|new"]))
+    assert "not allowed or unknown there: client|list (no apps, hosts or users), client|new<" in shown(
+        reading
+    )

@@ -16,14 +16,19 @@ from exporter.metrics.negotiation import accepts_gzip, negotiate_format
 from exporter.metrics.shared import Shared
 from exporter.model import Config, ConfigError
 from exporter.web.answer import Answer, Request, headers_of
+from exporter.web.api import Api, reports
 from exporter.web.origin import from_another_site, from_our_own_pages, is_called
-from exporter.web.pages.status import render_status
+from exporter.web.pages.poll import render_poll
+from exporter.web.pages.status import render_status, row_of
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _RELOAD = "/-/reload"
+_TARGETS = "/api/v1/targets"
+_JSON = "application/json"
+_NO_TARGET = b"No target of that name is configured here. The names are on /sd.\n"
 _SLOW_RELOAD = b"""\
 The settings are still being read; until they are, the old ones stay in force. The outcome will be a log line,
 "configuration loaded" or "configuration refused" with each fault, and it will be in the metric
@@ -55,6 +60,7 @@ class Site:
         self._reload = reload
         self._expire = expire
         self._slow_reloads: set[asyncio.Future[ConfigError | None]] = set()
+        self._api = Api(board)
         self._status_page = Shared(self._render_status, lambda: board.edition)
         self._reload_tried_at = -math.inf
         self._under_way = 0
@@ -62,6 +68,7 @@ class Site:
             "/": self._status,
             "/probe": self._probe,
             "/sd": self._service_discovery,
+            _TARGETS: self._all_targets,
             "/config": self._settings,
             "/-/healthy": self._healthy,
             "/-/ready": self._ready,
@@ -94,7 +101,7 @@ class Site:
         if refusal is not None:
             return refusal
         routes = {**self._routes, self._config().telemetry_path: self._metrics}
-        handler = routes.get(request.path)
+        handler = routes.get(request.path) or (self._one_target if _names_a_target(request.path) else None)
         if handler is None:
             return Answer(b"There is no such page. Start at /.\n", 404)
         allow = "POST" if request.path == _RELOAD else "GET, HEAD"
@@ -123,11 +130,15 @@ class Site:
         return await _exposition(page, form.content_type(escaping), request)
 
     async def _probe(self, request: Request) -> Answer:
-        names = parse_qs(request.query.decode("latin-1"), encoding="utf-8").get("target", [])
+        asked = parse_qs(request.query.decode("latin-1"), encoding="utf-8")
+        names = asked.get("target", [])
         if len(names) != 1:
             return Answer(b"Name one target: /probe?target=NAME. The names are on /sd.\n", 400)
-        if self._board.get(names[0]) is None:
-            return Answer(b"No target of that name is configured here. The names are on /sd.\n", 404)
+        watch = self._board.get(names[0])
+        if watch is None:
+            return Answer(_NO_TARGET, 404)
+        if asked.get("debug") == ["true"]:
+            return Answer(render_poll(watch, time.time(), time.monotonic()).encode())
         form, escaping = negotiate_format(request.headers.get("accept", ""))
         return await _exposition(
             await self._pages.page_of(names[0], form), form.content_type(escaping), request
@@ -140,7 +151,15 @@ class Site:
 
     async def _render_status(self) -> bytes:
         config = self._config()
-        return render_status(self._board, time.time(), config.telemetry_path, config.shard)
+        rows = [row_of(report) async for report in reports(self._board)]
+        return render_status(rows, config.telemetry_path, config.shard)
+
+    async def _all_targets(self, _: Request) -> Answer:
+        return Answer(await self._api.targets(), content_type=_JSON)
+
+    async def _one_target(self, request: Request) -> Answer:
+        body = await self._api.target(request.path.removeprefix(f"{_TARGETS}/"))
+        return Answer(_NO_TARGET, 404) if body is None else Answer(body, content_type=_JSON)
 
     async def _service_discovery(self, _: Request) -> Answer:
         groups = [
@@ -150,7 +169,7 @@ class Site:
             }
             for watch in self._board
         ]
-        return Answer(json.dumps(groups).encode(), content_type="application/json")
+        return Answer(json.dumps(groups).encode(), content_type=_JSON)
 
     async def _settings(self, _: Request) -> Answer:
         return Answer(self._config().shown.encode())
@@ -198,6 +217,11 @@ class Site:
             return Answer(b"Reload at most once in poll.interval, or send SIGHUP.\n", 429, headers=after)
         self._reload_tried_at = now
         return None
+
+
+def _names_a_target(path: str) -> bool:
+    """Whether a path is that of one target; its name may hold slashes."""
+    return path.startswith(f"{_TARGETS}/")
 
 
 def _length(text: str) -> int:

@@ -20,7 +20,8 @@ from exporter.parse.config import parse_config
 from exporter.parse.errors import read_error
 from exporter.parse.info import parse_cluster_known_nodes, parse_info, parse_list_seconds
 from exporter.poll.listing.counting import Counting
-from exporter.web.pages.holders import render_holders
+from exporter.reporting import report_of
+from exporter.web.pages.status import row_of
 from tests.blocks import take
 from tests.fuzz import mutations
 from tests.one_page import ORDERS
@@ -127,7 +128,8 @@ class Fuzz:
         reading = Reading(1.8e9, 0.001, self._info_told, slots, clients=survey)
         self._board.record(ORDERS.name, reading, Activity(), now=survey.at, patience=10.0)
         self._pages.update(ORDERS.name)
-        render_holders(reading, survey.at)
+        (watch,) = self._board
+        row_of(report_of(watch, survey.at, survey.at))
 
     def _list(self, chances: Random) -> Callable[[], object]:
         reply = mutations.client_list(chances, self._epoch)

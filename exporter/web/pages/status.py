@@ -2,25 +2,20 @@
 
 import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from html import escape
 
 from exporter import NAME, __version__
-from exporter.analyse.slots import explain_limit
-from exporter.board import Watch
-from exporter.model import ListFailure, Outage, Reading, Shard, Slots, State
+from exporter.model import Shard, State
 from exporter.poll import bugs
+from exporter.report import SlotsReport, TargetReport
 from exporter.web.pages.holders import HOLDERS_STYLE, render_holders
 
 log = logging.getLogger(__name__)
 
 _WARNING, _CRITICAL = 0.8, 0.9
-_LIST_FAILURES = {
-    ListFailure.TIMEOUT: "the last client list did not arrive within poll.timeout",
-    ListFailure.CUT_OFF: "the server closed the connection while it sent the client list; its "
-    "client-output-buffer-limit may be too small",
-    ListFailure.REFUSED: "the server refuses CLIENT LIST",
-    ListFailure.UNREADABLE: "the last client list could not be read",
-}
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_FULL_SOON_SECONDS = 4 * 3600.0
 
 _STYLE = """
 :root{color-scheme:light dark;--ok:#1a7f37;--warn:#b35900;--bad:#cf222e;--dim:#6e7781;--line:#8883}
@@ -38,10 +33,20 @@ td.n,th.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 """
 
 
-def render_status(watches: Iterable[Watch], now: float, telemetry_path: str, shard: Shard) -> bytes:
-    """Render the page; `now` is Unix time. Everything that came from a server or the settings is escaped."""
-    rows = sorted(watches, key=_urgency)
-    in_trouble = sum(1 for watch in rows if watch.state is not State.OK)
+@dataclass(frozen=True, slots=True, order=True)
+class Row:
+    """A target's row; the one that needs eyes first is the least: trouble, then the fullest, then by name."""
+
+    is_ok: bool
+    emptiness: float
+    name: str
+    html: str
+
+
+def render_status(rows: Iterable[Row], telemetry_path: str, shard: Shard) -> bytes:
+    """Make the page of rows, worst first. Everything that came from a server or the settings is escaped."""
+    rows = sorted(rows)
+    in_trouble = sum(not row.is_ok for row in rows)
     count = f"{len(rows)} target{'s' if len(rows) != 1 else ''}"
     summary = f"{count}, {in_trouble} in trouble" if in_trouble else f"{count}, all ok"
     part = f" Shard {shard.index} of {shard.count}, counted from 0." if shard.count > 1 else ""
@@ -51,117 +56,112 @@ def render_status(watches: Iterable[Watch], now: float, telemetry_path: str, sha
 <title>{summary} - {NAME}</title><link rel="icon" href="data:,">
 <style>{_STYLE}{HOLDERS_STYLE}</style></head><body>
 <h1>{NAME}</h1><p>{summary}. Version {escape(__version__)}.{part}
-<a href="{escape(telemetry_path)}">Metrics</a>, <a href="/config">configuration</a>,
-<a href="/sd">service discovery</a>.</p>
+<a href="{escape(telemetry_path)}">Metrics</a>, <a href="/api/v1/targets">JSON</a>,
+<a href="/config">configuration</a>, <a href="/sd">service discovery</a>.</p>
 <main><table><thead><tr><th>Target</th><th>State</th><th>Connections used of limit</th>
 <th>Held by</th><th class="n">Blocked</th>
 <th class="n">Rejected</th><th class="n">Polled</th></tr></thead><tbody>
-{"".join(_row_or_bug(watch, now) for watch in rows)}</tbody></table></main></body></html>
+{"".join(row.html for row in rows)}</tbody></table></main></body></html>
 """.encode()
 
 
-def _urgency(watch: Watch) -> tuple[int, float, str]:
-    """What needs eyes first: trouble, then the fullest, then by name."""
-    reading = watch.reading
-    fullness = (reading.slots.utilization or 0.0) if reading is not None else 0.0
-    return (watch.state is State.OK, -fullness, watch.target.name)
+def row_of(report: TargetReport) -> Row:
+    """Write the row of a target; one that cannot be written costs no other."""
+    fullness = report.slots.utilization_ratio if report.slots is not None else None
+    return Row(report.state is State.OK, -(fullness or 0.0), report.name, _row_or_bug(report))
 
 
-def _row_or_bug(watch: Watch, now: float) -> str:
-    """A row that cannot be written costs no other."""
+def _row_or_bug(report: TargetReport) -> str:
     try:
-        return _row(watch, now)
+        return _row(report)
     except Exception as error:
         if bugs.are_raised():
             raise
-        log.exception("row of the status page not written", extra={"fields": {"target": watch.target.name}})
-        cells = f"<b>{escape(watch.target.name)}</b>", _note(bugs.explain_bug(error))
+        log.exception("row of the status page not written", extra={"fields": {"target": report.name}})
+        cells = f"<b>{escape(report.name)}</b>", _note(bugs.explain_bug(error))
         return f'<tr><td>{cells[0]}</td><td colspan="6">{cells[1]}</td></tr>\n'
 
 
-def _row(watch: Watch, now: float) -> str:
-    reading = watch.reading or watch.last_reading
-    live = watch.reading is not None
-    blocked = _count(reading, b"blocked_clients") if live else ""
-    rejected = _count(reading, b"rejected_connections") if live else ""
-    texts = (_target(watch), _state(watch), _slots(reading, live, now), render_holders(watch.reading, now))
-    numbers = (blocked, rejected, _age(watch, now))
+def _row(report: TargetReport) -> str:
+    age = f"{_seconds(report.poll.age_seconds)} ago" if report.poll is not None else ""
+    texts = (_target(report), _state(report), _slots(report), render_holders(report))
+    numbers = (_number(report.blocked_clients), _rejected(report), age)
     cells = [f"<td>{text}</td>" for text in texts] + [f'<td class="n">{number}</td>' for number in numbers]
     return f"<tr>{''.join(cells)}</tr>\n"
 
 
-def _target(watch: Watch) -> str:
-    labels = " ".join(f"{name}={value}" for name, value in watch.target.labels)
-    notes = [f"{watch.target.access.url}", labels]
-    if watch.last_reading is not None:
-        texts = watch.last_reading.info.texts
-        engine = next((name for name in ("Valkey", "Redict") if f"{name.lower()}_version" in texts), "Redis")
-        told = (texts.get(f"{engine.lower()}_version"), texts.get("role"))
-        notes.append(" ".join([engine, *filter(None, told)]))
-    return "<br>".join([f"<b>{escape(watch.target.name)}</b>", *(_note(note) for note in notes if note)])
+def _target(report: TargetReport) -> str:
+    labels = " ".join(f"{name}={value}" for name, value in report.labels.items())
+    server = " ".join(filter(None, (report.server, report.server_version, report.role)))
+    notes = (report.url, labels, server)
+    return "<br>".join([f"<b>{escape(report.name)}</b>", *(_note(note) for note in notes if note)])
 
 
-def _state(watch: Watch) -> str:
-    tone = {State.OK: "ok", State.UNKNOWN: "dim", State.LOADING: "warn"}.get(watch.state, "bad")
-    html = f'<span class="state {tone}">{watch.state}</span>'
-    return "<br>".join([html, *map(_note, _remarks(watch))])
+def _state(report: TargetReport) -> str:
+    tone = {State.OK: "ok", State.UNKNOWN: "dim", State.LOADING: "warn"}.get(report.state, "bad")
+    html = f'<span class="state {tone}">{report.state}</span>'
+    if report.state_age_seconds is not None:
+        html += f' <span class="note">for {_about(report.state_age_seconds)}</span>'
+    return "<br>".join([html, *map(_note, report.remarks), *map(_note, _denied(report))])
 
 
-def _remarks(watch: Watch) -> Iterator[str]:
-    """Sentences about the state, the connection and the lists of a target."""
-    if watch.now is None:
-        yield "not polled yet"
-    elif isinstance(watch.now, Outage):
-        yield watch.now.detail
-    else:
-        if limit := explain_limit(watch.now):
-            yield limit
-        if watch.now.denied:
-            yield "not allowed or unknown there: " + ", ".join(sorted(watch.now.denied))
-    if watch.activity.note:
-        yield watch.activity.note
-    if watch.activity.list_failure is not None:
-        yield _LIST_FAILURES[watch.activity.list_failure]
-    if watch.activity.addresses > 1 and watch.activity.address:
-        count = watch.activity.addresses
-        yield f"connected to {watch.activity.address}, one of {count} addresses of this name"
+def _denied(report: TargetReport) -> Iterator[str]:
+    """What the exporter may not ask, and what is missing for that."""
+    if report.denied:
+        told = [
+            f"{each.command} ({each.missing})" if each.missing else each.command for each in report.denied
+        ]
+        yield "not allowed or unknown there: " + ", ".join(told)
 
 
-def _slots(reading: Reading | None, live: bool, now: float) -> str:  # noqa: FBT001
-    if reading is None:
+def _slots(report: TargetReport) -> str:
+    seen = report.last_seen
+    if seen is not None:
+        text = _used(seen.used, seen.limit, seen.utilization_ratio)
+        return _note(f"{text} when last seen {_seconds(seen.age_seconds)} ago")
+    slots = report.slots
+    if slots is None:
         return ""
-    used, limit, utilization = reading.slots.used, reading.slots.limit, reading.slots.utilization
-    text = f"{used} of {limit} ({utilization:.0%})" if utilization is not None else f"{used}, limit unknown"
-    if not live:
-        return _note(f"{text} when last seen {_seconds(now - reading.at)} ago")
-    if utilization is None:
+    text = _used(slots.used, slots.limit, slots.utilization_ratio)
+    if slots.utilization_ratio is None:
         return text
-    tone = "bad" if utilization > _CRITICAL else "warn" if utilization > _WARNING else "ok"
-    width = f"{min(utilization, 1):.1%}"
-    bar = f'{text}<div class="bar {tone}"><i style="width:{width}"></i></div>'
-    return bar + _reserve(reading.slots)
+    ratio = slots.utilization_ratio
+    tone = "bad" if ratio > _CRITICAL else "warn" if ratio > _WARNING else "ok"
+    bar = f'{text}<div class="bar {tone}"><i style="width:{min(ratio, 1):.1%}"></i></div>'
+    return bar + "<br>".join(map(_note, _about_slots(slots)))
 
 
-def _reserve(slots: Slots) -> str:
-    """What the ratio is made of where a part of the limit is not for all."""
-    if not slots.reserved:
-        return ""
-    return _note(
-        f"ordinary clients: {slots.ordinary_used} of {slots.ordinary_limit}; {slots.reserved} reserved"
-    )
+def _used(used: int, limit: int | None, ratio: float | None) -> str:
+    return f"{used} of {limit} ({ratio:.0%})" if ratio is not None else f"{used}, limit unknown"
 
 
-def _count(reading: Reading | None, field: bytes) -> str:
-    count = reading.info.count(field) if reading is not None else None
+def _about_slots(slots: SlotsReport) -> Iterator[str]:
+    """Say what the ratio is made of where a part of the limit is not for all, and when it will be 1."""
+    if slots.reserved:
+        yield f"ordinary clients: {slots.ordinary_used} of {slots.ordinary_limit}; {slots.reserved} reserved"
+    if slots.full_in_seconds and slots.full_in_seconds < _FULL_SOON_SECONDS:
+        yield f"full in about {_about(slots.full_in_seconds)} if this goes on"
+
+
+def _rejected(report: TargetReport) -> str:
+    total, rate = _number(report.refused_total), report.refused_per_second
+    return f'{total}<br><span class="note">{rate:.2g} per second</span>' if rate else total
+
+
+def _number(count: int | None) -> str:
     return "" if count is None else str(count)
-
-
-def _age(watch: Watch, now: float) -> str:
-    return "" if watch.now is None else f"{_seconds(now - watch.now.at)} ago"
 
 
 def _seconds(seconds: float) -> str:
     return f"{max(0.0, seconds):.0f} s"
+
+
+def _about(seconds: float) -> str:
+    """Write how long something takes, in the unit that fits."""
+    for unit, name in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.0f} {name}"
+    return _seconds(seconds)
 
 
 def _note(text: str) -> str:
