@@ -69,8 +69,8 @@ class Api:
     async def _make_all(self) -> bytes:
         texts = [_encode(report) async for report in reports(self._board)]
         frame = _encode(TargetsAnswer(API_VERSION, time.time(), ()))
-        head, _, tail = frame.rpartition("[]")
-        return f"{head}[{', '.join(texts)}]{tail}\n".encode()
+        head, tail = frame.rsplit(b"[]", 1)
+        return b"%b[%b]%b\n" % (head, b", ".join(texts), tail)
 
     async def _make_one(self, name: str) -> bytes:
         watch = self._board.get(name)
@@ -78,11 +78,11 @@ class Api:
             return b""
         at = time.time()
         report = safe_report(watch, at, time.monotonic())
-        return f"{_encode(TargetAnswer(API_VERSION, at, report))}\n".encode()
+        return _encode(TargetAnswer(API_VERSION, at, report)) + b"\n"
 
 
-def _encode(value: object) -> str:
-    return _ENCODER.encode(value)
+def _encode(value: object) -> bytes:
+    return _ENCODER.encode(value).encode()
 
 
 def _as_mapping(report: Any) -> dict[str, object]:  # noqa: ANN401  any class of report.py, which have slots
