@@ -139,9 +139,11 @@ class Poller:
         self._ask_rights_again(started)
         place = self.target.access.url.place
         observation = await poll_once(self.target, self._link, self.pace.timeout, self._lister)
+        chance = random.random()  # noqa: S311  no secret
+        self.due = self.pace.due(started, chance)
         if self.target.access.url.place == place:  # else it is of what the settings named before
             self._report(self, observation)
-        await self._rest(started)
+        await self._rest(started, chance)
 
     def _close(self) -> None:
         try:
@@ -164,9 +166,8 @@ class Poller:
             self._link.ask_rights_again()
             self._lister.ask_rights_again()
 
-    async def _rest(self, started: float) -> None:
+    async def _rest(self, started: float, chance: float) -> None:
         """Wait until the next poll is due, by the pace that is in force then."""
-        chance = random.random()  # noqa: S311  no secret
         pace, self.due = self.pace, self.pace.due(started, chance)
         while (left := self.due - time.monotonic()) > 0:
             self._changed.clear()
