@@ -6,18 +6,18 @@ from exporter.model import AppClients, ClientState
 from exporter.verdicts import AppTrend, Evidence, Verdict, Window
 
 
-def explain(app: AppClients, trend: AppTrend) -> str:
+def explain(name: str, app: AppClients, trend: AppTrend) -> str:
     """Say what an app does with its connections, and why we think so; empty without a verdict."""
     if trend.verdict is None:
         return ""
-    text = ", ".join(_reasons(app, trend))
+    text = ", ".join(_reasons(name, app, trend))
     return f"{trend.verdict}: {text}" if text else str(trend.verdict)
 
 
-def _reasons(app: AppClients, trend: AppTrend) -> Iterator[str]:
+def _reasons(name: str, app: AppClients, trend: AppTrend) -> Iterator[str]:
     match trend.verdict:
         case Verdict.LEAKING:
-            yield from _leaks(app, trend)
+            yield from _leaks(name, app, trend)
         case Verdict.CHURNING:
             yield "opens new connections all the time and keeps few"
         case Verdict.GROWING:
@@ -32,20 +32,20 @@ def _reasons(app: AppClients, trend: AppTrend) -> Iterator[str]:
             yield f"in use at most {trend.needed_peak} of {app.total}"
 
 
-def _leaks(app: AppClients, trend: AppTrend) -> Iterator[str]:
+def _leaks(name: str, app: AppClients, trend: AppTrend) -> Iterator[str]:
     left = trend.evidence.get(Evidence.LEFT_BEHIND, 0)
     if left:
         yield f"{left} of {app.total} left behind"
     if held := trend.evidence.get(Evidence.HELD_TRANSACTION, 0):
         yield f"{held} held in a transaction" if left else f"{held} of {app.total} held in a transaction"
-    if trend.worst is not None:
+    if trend.worst is not None and trend.worst[0] != name:
         yield f"worst {trend.worst[0]}"
 
 
 def _growth(trend: AppTrend) -> Iterator[str]:
     rising = [slope for window in Window if (slope := trend.growth.get(window, 0.0)) > 0]
     if rising:
-        yield f"{60 * rising[0]:.1f} more per minute, more of them in use too"
+        yield f"{60 * rising[0]:.1f} more per minute"
 
 
 def _doubts(trend: AppTrend) -> Iterator[str]:

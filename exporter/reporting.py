@@ -232,7 +232,7 @@ def _app(name: str, app: AppClients, trend: AppTrend, *, whole: bool) -> AppRepo
         connections=app.total,
         states=app.states,
         verdict=trend.verdict,
-        explanation=explain(app, trend) or None,
+        explanation=explain(name, app, trend) or None,
         suspected=trend.suspected,
         evidence=trend.evidence,
         needed=trend.needed,

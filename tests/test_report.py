@@ -125,6 +125,11 @@ def clients(count: int, **states: int) -> AppClients:
         ),
         (
             Verdict.LEAKING,
+            {"evidence": {Evidence.LEFT_BEHIND: 12}, "worst": ("cart", 9)},
+            "leaking: 12 of 20 left behind",
+        ),
+        (
+            Verdict.LEAKING,
             {"evidence": {Evidence.LEFT_BEHIND: 12, Evidence.HELD_TRANSACTION: 3}},
             "leaking: 12 of 20 left behind, 3 held in a transaction",
         ),
@@ -136,7 +141,7 @@ def clients(count: int, **states: int) -> AppClients:
         (
             Verdict.GROWING,
             {"growth": {Window.SHORT: 0.1, Window.MIDDLE: 0.2}},
-            "growing: 6.0 more per minute, more of them in use too",
+            "growing: 6.0 more per minute",
         ),
         (Verdict.CHURNING, {}, "churning: opens new connections all the time and keeps few"),
         (Verdict.WAITING, {}, "waiting: 15 of 20 blocked"),
@@ -158,7 +163,7 @@ def test_every_verdict_is_a_sentence(
     verdict: Verdict | None, changes: Mapping[str, object], sentence: str
 ) -> None:
     trend: AppTrend = replace(QUIET, verdict=verdict, **changes)  # type: ignore[arg-type]
-    assert explain(clients(20, blocked=15), trend) == sentence
+    assert explain("cart", clients(20, blocked=15), trend) == sentence
 
 
 def hints(survey: Survey) -> tuple[str, ...]:
