@@ -1,5 +1,7 @@
 """What is told of a target, made from readings that no server at hand gives."""
 
+import asyncio
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -7,9 +9,22 @@ import pytest
 
 from exporter.board import Board
 from exporter.explain import explain
-from exporter.model import Activity, AppClients, ClientState, Outage, Reading, State, Survey
+from exporter.limits import TARGETS_SHARED
+from exporter.model import (
+    Access,
+    Activity,
+    AppClients,
+    ClientState,
+    Outage,
+    Reading,
+    RedisUrl,
+    State,
+    Survey,
+    Target,
+)
 from exporter.reporting import report_of
 from exporter.verdicts import AppTrend, Evidence, Verdict, Window
+from exporter.web.api import Api
 from tests.one_page import ORDERS, info_of, reading_of, report_on
 from tests.test_holders import QUIET, survey_of
 
@@ -185,3 +200,21 @@ def test_where_most_openings_were_unseen_no_app_is_blamed_for_churn() -> None:
     (hint,) = hints(replace(survey, share_seen=0.2))
     assert hint.startswith("the lists saw 20% of the connections opened in the last 5 minutes")
     assert hints(replace(survey, share_seen=0.5)) == hints(survey) == ()
+
+
+def test_who_asks_for_the_same_at_once_shares_one_answer_and_few_answers_are_kept() -> None:
+    async def main() -> None:
+        board = Board()
+        board.set_targets([Target(f"t{n}", Access(RedisUrl("h", n + 1))) for n in range(2 * TARGETS_SHARED)])
+        api = Api(board)
+        first, second = await asyncio.gather(api.target("t0"), api.target("t0"))
+        assert first is second is not None
+        for watch in board:
+            body = await api.target(watch.target.name)
+            assert body is not None
+            assert json.loads(body)["target"]["name"] == watch.target.name
+        assert await api.target("t0") is not first, "it was forgotten for the others"
+        board.set_targets([])
+        assert await api.target("t0") is None
+
+    asyncio.run(main())
