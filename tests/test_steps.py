@@ -32,7 +32,7 @@ def test_a_step_that_fails_says_how() -> None:
     assert told.pop("a bug").startswith("a bug of the exporter: LookupError in")
     assert told == {
         "fine": "",
-        "refused": "refused: nobody there",
+        "refused": "nobody there",
         "late": "not done in time",
         "cancelled": "not done in time",
     }

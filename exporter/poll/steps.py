@@ -35,7 +35,7 @@ class Steps:
         try:
             yield
         except LinkError as error:
-            outcome = f"{error.state}: {error.detail}"
+            outcome = error.detail
             raise
         except ReplyError as error:
             outcome = str(error)
