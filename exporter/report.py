@@ -27,7 +27,9 @@ def _told(meaning: str, *, unit: str = "", null: str = "") -> Any:  # noqa: ANN4
 class SampleReport:
     """A connection, as the last list had it."""
 
-    id: int = _told("Id of the client, for CLIENT KILL ID")
+    id: int | None = _told(
+        "Id of the client, for CLIENT KILL ID", null="the server tells none that can be read"
+    )
     age_seconds: int = _told("Age of the connection")
     idle_seconds: int = _told("Time since its last command")
     command: str | None = _told("Its last command", null="it ran none")

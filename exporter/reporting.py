@@ -30,6 +30,7 @@ _LIST_FAILURES = {
     ListFailure.UNREADABLE: "the last client list could not be read",
 }
 _STEEP_PER_SECOND = 0.01
+_ID_DIGITS = 20  # of 64 bits
 _MOSTLY = 0.5
 _ENGINES = ("Valkey", "Redict")
 
@@ -275,7 +276,7 @@ def _instance(instance: Instance) -> InstanceReport:
 def _sample(packed: bytes) -> SampleReport:
     number, age, idle, command, address = packed.split(b" ", 4)
     return SampleReport(
-        id=int(number),
+        id=int(number) if number.isdigit() and len(number) <= _ID_DIGITS else None,
         age_seconds=int(age),
         idle_seconds=int(idle),
         command=None if command == b"-" else command.decode(errors="replace"),

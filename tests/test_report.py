@@ -23,7 +23,7 @@ from exporter.model import (
     Target,
 )
 from exporter.reporting import report_of
-from exporter.verdicts import AppTrend, Evidence, Verdict, Window
+from exporter.verdicts import AppTrend, Evidence, Instance, Verdict, Window
 from exporter.web.api import Api
 from tests.one_page import ORDERS, info_of, reading_of, report_on
 from tests.test_holders import QUIET, survey_of
@@ -218,3 +218,21 @@ def test_who_asks_for_the_same_at_once_shares_one_answer_and_few_answers_are_kep
         assert await api.target("t0") is None
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("packed", "client"),
+    [
+        (b"7 9 5 get 10.0.0.1:5", 7),
+        (b" 9 5 get 10.0.0.1:5", None),
+        (b"10.0.0.1:5 9 5 get 10.0.0.1:5", None),
+        (b"%b 9 5 get 10.0.0.1:5" % (b"9" * 5000), None),
+    ],
+)
+def test_an_id_that_is_no_number_is_not_known(packed: bytes, client: int | None) -> None:
+    instance = Instance("a", "h", "u", "", 1, 0, 0.0, 0.0, 9, 9, (), (), (packed,))
+    trend = replace(QUIET, instances=(instance,))
+    told = report_on(replace(reading_of(info_of()), clients=survey_of(_ROW % (1, b"a"), {"a": trend})))
+    assert told.apps is not None
+    (shown,) = told.apps[0].instances or ()
+    assert [(each.id, each.age_seconds, each.command) for each in shown.samples] == [(client, 9, "get")]
