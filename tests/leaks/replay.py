@@ -76,7 +76,7 @@ def replay(folder: Path, name: str, stale_after: float) -> dict[str, Told]:
     history = History(stale_after, top=1000)
     told: dict[str, Told] = {}
     begun = before = 0.0
-    for now, info, rows in _lists(folder / f"{name}.list.gz"):
+    for now, info, rows in lists(folder / f"{name}.list.gz"):
         begun = begun or now
         counting = Counting(Tally(names, stale_after, since=now - before if before else 15.0))
         counting.take(rows)
@@ -109,7 +109,7 @@ def _score(told: dict[str, Told], history: History, truth: Mapping[bytes, float]
         each.worst = max(each.worst, wrong[app])
 
 
-def _lists(path: Path) -> Iterator[tuple[float, ServerInfo, bytes]]:
+def lists(path: Path) -> Iterator[tuple[float, ServerInfo, bytes]]:
     """Each list with its moment (Unix time) and what INFO told."""
     now, info = 0.0, ServerInfo({}, {})
     rows: list[bytes] = []
