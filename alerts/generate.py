@@ -115,11 +115,37 @@ LONGEST_WAIT = _of_target(
 )
 BLOCKED = _top(_listed("redis_blocked_connections{%s}"), "cmd", "{{ .Value }}")
 STALE = _top(_listed("redis_app_connections{%s, state='stale'}"), "app", "{{ .Value }}")
-OPENERS = _top("app:redis_app_connections_opened:rate5m{%s}", "app", '{{ printf "%.1f" .Value }}')
+# The few connections that lists saw do not tell who opens the others.
+OPENERS = _top(
+    "app:redis_app_connections_opened:rate5m{%s} unless on (target) "
+    "redis_connections_seen_ratio{%s} < scalar(redis_connection:threshold{name='seen_share'})",
+    "app",
+    '{{ printf "%.1f" .Value }}',
+    " nobody can be named, because most were gone before the clients were listed",
+)
 MEMORY = _top(_listed("redis_app_memory_bytes{%s}"), "app", "{{ .Value | humanize1024 }}B")
 _SUSPECTED = (
     f'{{{{ range printf "max by (app) (app:redis_app_suspected_leaked_connections:last{{{_SELECTOR}, app=%[4]q}}) > 0"'
     f" {_SELECTED} $app.Labels.app | query }}}} ({{{{ .Value }}}} suspected leaked){{{{ end }}}}"
+)
+
+
+def _of_app(query: str, shown: str, none: str = "") -> str:
+    """Ask for something of the alert's own app."""
+    asked = query.replace("%s", f"{_SELECTOR}, app=%[4]q")
+    otherwise = f"{{{{ else }}}}{none}" if none else ""
+    return f'{{{{ range printf "{asked}" {_SELECTED} $labels.app | query }}}}{shown}{otherwise}{{{{ end }}}}'
+
+
+APP_TOTAL = _of_app("max by (app) (app:redis_app_connections:last{%s})", " of {{ .Value }}")
+EVIDENCE = _of_app(
+    "sort_desc(max by (evidence) (app:redis_app_leak_evidence_connections:last{%s}))",
+    ' {{ .Labels.evidence | reReplaceAll "_" " " }} {{ .Value }}',
+    " none",
+)
+WORST = _of_app(
+    "topk(1, max by (exported_instance) (app:redis_app_worst_instance_connections:last{%s}))",
+    " Its worst instance is {{ .Labels.exported_instance }} with {{ .Value }} connections.",
 )
 HOLDERS = (
     "Held by{{ range $i, $app := "
@@ -166,6 +192,11 @@ _NOT_FULL = (
     ")"
 )
 _FULL_ENOUGH = f"target:redis_connection_utilization_ratio:max > {threshold('utilization_watch')}"
+
+
+def _evidence(kind: str) -> str:
+    """Select the apps for which one kind of evidence speaks; `other` is not one app."""
+    return f'max without (evidence) (app:redis_app_leak_evidence_connections:last{{evidence="{kind}", app!="other"}}) > 0'
 
 
 _LISTS_FAILED = "sum without (reason) (increase(redis_connection_exporter_client_list_failures_total[1h]))"
@@ -333,12 +364,11 @@ GROUPS = {
             "RedisConnectionsExhaustedSoon",
             "warning",
             f"target:redis_connection_slots_exhaustion:seconds < {threshold('exhaustion_seconds')}\n"
-            "and deriv(target:redis_connection_slots_used:max[15m]) > 0\n"  # one step is no growth
             f"and {_FULL_ENOUGH}",
             "A Redis server will be out of connections within hours.",
-            f"{TARGET} will have no free connection in {DURATION} if the growth of the last hour goes on; "
+            f"{TARGET} will have no free connection in {DURATION} if it keeps growing as it does now; "
             f"{USED_OF_LIMIT}.",
-            wait="20m",
+            wait="10m",
             keep="10m",
         ),
         Alert(
@@ -385,11 +415,36 @@ GROUPS = {
         Alert(
             "RedisConnectionsLeaking",
             "warning",
-            f"app:redis_app_suspected_leaked_connections:max > {threshold('suspected_leaks')}",
-            "An app probably leaks connections to a Redis server.",
-            f"{APP} has {{{{ $value }}}} connections to {TARGET} that it will probably not use again; {USED_OF_LIMIT}.",
-            wait="10m",
+            f'app:redis_app_suspected_leaked_connections:last{{app!="other"}} > {threshold("suspected_leaks")}\n'
+            'and ignoring (verdict) app:redis_app_verdict:last{verdict="leaking"} == 1',
+            "An app leaks connections to a Redis server.",
+            f"{APP} leaks connections to {TARGET}: {{{{ $value }}}}{APP_TOTAL} will probably not be used again. "
+            f"Evidence:{EVIDENCE}.{WORST} {USED_OF_LIMIT}.",
+            wait="3m",
             keep="30m",
+            board=APP_BOARD,
+        ),
+        Alert(
+            "RedisConnectionsOpenedUnused",
+            "warning",
+            f"{_evidence('opened_and_unused')}\n"
+            f"and app:redis_app_connections:grown2m >= {threshold('opened_unused')}",
+            "An app opens connections to a Redis server and does not use them.",
+            f"{APP} opened {{{{ $value }}}} connections to {TARGET} within 5 minutes, used few of them, and opens more: "
+            f"a leak may have begun. Evidence:{EVIDENCE}. {USED_OF_LIMIT}.",
+            wait="4m",
+            keep="5m",
+            board=APP_BOARD,
+        ),
+        Alert(
+            "RedisConnectionsGrowWithoutNeed",
+            "warning",
+            _evidence("growth_without_need"),
+            "The connections of an app grow, and those in use do not.",
+            f"{APP} has {{{{ $value }}}} connections to {TARGET} more than a while ago, but does not use more at once. "
+            f"Evidence:{EVIDENCE}. {USED_OF_LIMIT}.",
+            wait="5m",
+            keep="15m",
             board=APP_BOARD,
         ),
         Alert(
@@ -530,6 +585,17 @@ GROUPS = {
             f"Denied commands:{DENIED}.",
             wait="15m",
             keep="15m",
+        ),
+        Alert(
+            "RedisConnectionsNameless",
+            "info",
+            f"target:redis_nameless_connections:share > {threshold('nameless_share')}\n"
+            f"and sum without (app) (app:redis_app_connections:sum) >= {threshold('nameless_of_connections')}",
+            "Most connections of a Redis server have no name.",
+            f"{SHARE} of the clients of {TARGET} have no name, so that apps of the same user, library or host cannot be "
+            "told apart. One line in each app sets a name: see docs/app-names.md.",
+            wait="30m",
+            keep="30m",
         ),
         Alert(
             "RedisConnectionExporterAppsFolded",

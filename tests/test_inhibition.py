@@ -18,6 +18,9 @@ from tests.waiting import eventually
 DOWN = {"alertname": "RedisConnectionTargetDown", "severity": "critical", "job": "a", "target": "orders"}
 NEAR = {"alertname": "RedisConnectionsNearLimit", "severity": "critical", "job": "a", "target": "orders"}
 LEAK = {"alertname": "RedisConnectionsLeaking", "severity": "warning", "job": "a", "target": "orders"}
+EARLY = {"alertname": "RedisConnectionsOpenedUnused", "severity": "warning", "job": "a", "target": "orders"}
+GROWS = EARLY | {"alertname": "RedisConnectionsGrowWithoutNeed"}
+CART, LOGIN = {"app": "cart"}, {"app": "login"}
 ABSENT = {"alertname": "RedisConnectionExporterAbsent", "severity": "critical", "job": "a"}
 NOBODY = {"alertname": "RedisConnectionExporterAbsent", "severity": "critical"}
 LOST = {"alertname": "RedisConnectionExporterTargetsLost", "severity": "critical", "job": "a"}
@@ -57,6 +60,12 @@ def alertmanager(
         (NEAR, NEAR | TICKET, True),
         (NEAR, NEAR | TICKET | {"target": "baskets"}, False),
         (NEAR, LEAK, False),
+        (LEAK | CART, EARLY | CART, True),
+        (LEAK | CART, GROWS | CART, True),
+        (LEAK | CART, EARLY | LOGIN, False),
+        (LEAK | CART, EARLY | CART | {"target": "baskets"}, False),
+        (LEAK | CART, NEAR | TICKET, False),
+        (EARLY | CART, LEAK | CART, False),
         (DOWN, NEAR, True),
         (DOWN, LEAK, True),
         (DOWN, NEAR | {"target": "baskets"}, False),

@@ -158,15 +158,19 @@ def _an_app_leaks_until_the_server_is_full(night: Night, scene: Scene, cart: App
         lambda: scene.prometheus.value(used) == 1 + 1 + 10 + 5, 30
     )  # control, exporter, login, reports
     cart.open(int(LIMIT * 0.8) + 1 - 17)
+    cart.say("MULTI")  # a transaction that nobody ends is a leak for sure
     night.happened("above 0.8")
     scene.notice("RedisConnectionsNearLimit", "sessions", severity="warning")
     cart.open(int(LIMIT * 0.1))
+    cart.say("MULTI", since=len(cart.members) - int(LIMIT * 0.1))
     night.happened("above 0.9")
     scene.notice("RedisConnectionsNearLimit", "sessions", severity="critical")
     ticket = "sessions RedisConnectionsNearLimit warning"
     night.muted |= eventually(lambda: {each for each in scene.muted() if each == ticket})
     scene.notice("RedisConnectionsLeaking", "sessions")
-    cart.open(LIMIT - 17 - len(cart.members))
+    kept = len(cart.members)
+    cart.open(LIMIT - 17 - kept)
+    cart.say("MULTI", since=kept)
     night.happened("full")
     night.leaked = len(cart.members)
     for _ in range(3):
@@ -260,7 +264,9 @@ def test_the_page_names_the_leaking_app_with_its_count(night: Night) -> None:
     assert page is not None
     assert leak is not None
     assert "Held by cart-service " in page.annotations["description"]
-    assert leak.annotations["description"].startswith("cart-service has ")
+    assert leak.annotations["description"].startswith("cart-service leaks connections to sessions: ")
+    assert "Evidence: held transaction " in leak.annotations["description"]
+    assert "Its worst instance is cart-service with " in leak.annotations["description"]
     assert (
         f"Held by cart-service {night.leaked} ({night.leaked} suspected leaked), login 10, reports 5"
         in night.closing_words
@@ -278,7 +284,7 @@ def test_pagerduty_and_slack_are_told_who_holds_the_connections_and_what_to_do(n
     channels = {chat["channel"] for chat in night.pager.chats}
     assert channels == {"#redis", "#checkout"}
     (leak, *_) = [chat for chat in night.pager.chats if "Leaking" in chat["attachments"][0]["title"]]
-    assert "cart-service has " in leak["attachments"][0]["text"]
+    assert "cart-service leaks connections to sessions" in leak["attachments"][0]["text"]
 
 
 def test_it_fires_on_while_nobody_can_connect_and_the_exporter_sees_nothing(night: Night) -> None:
