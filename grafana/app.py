@@ -22,18 +22,34 @@ from grafana.panels import (
     stat,
     table,
 )
-from grafana.promql import highest, listed, per_second, threshold, total
-from grafana.queries import SHOWN, held, increase, most, most_in_use, suspected_leaks, top
+from grafana.promql import highest, listed, per_second, total
+from grafana.queries import (
+    SHOWN,
+    held,
+    increase,
+    most,
+    most_in_use,
+    opened,
+    pool_use,
+    suspected_leaks,
+    top,
+)
 from grafana.server import BY_STATE
-from grafana.tables import BAR, LINK_TO_SERVER, NO_LIST, leak_look
+from grafana.tables import (
+    BAR,
+    LINK_TO_SERVER,
+    NO_LIST,
+    growth_per_hour,
+    pool_look,
+    suspected_tile,
+    verdict_columns,
+)
 
 _MINE = "$app"
 _OPEN = held(app=_MINE)
 _PEAK = most_in_use(app=_MINE)
 _SUSPECTED = suspected_leaks(app=_MINE)
-_GROWTH = total(highest("redis_app_connections_growth_per_second", app=_MINE))
 _OTHERS = "other servers"
-_NEEDED_GROWTH = total(highest("redis_app_needed_connections_growth_per_second", app=_MINE))
 
 
 def _numbers() -> list[Panel]:
@@ -73,19 +89,13 @@ def _numbers() -> list[Panel]:
             width=3,
             look=coloured(BLUE),
         ),
-        stat(
-            "Suspected leaks",
-            "Stale connections with evidence that nobody will use them again (docs/leaks.md).",
-            Query(_SUSPECTED, form=Form.NOW),
-            unit="locale",
-            width=3,
-            look=coloured(GREEN, (threshold("suspected_leaks"), RED)),
-        ),
+        suspected_tile("Suspected leaks", 3, app=_MINE),
         stat(
             "Growth per hour",
-            "Connections more per hour, by the last hour's growth. Absent in the first ten minutes. Bad: "
-            "above 0 for long, while those in use do not grow.",
-            Query(f"3600 * {_GROWTH}", form=Form.NOW),
+            "Connections more per hour, over the shortest of 5, 15 and 60 minutes in which growth is steep "
+            "(5 connections, and 36 an hour), else over the longest that is known. Bad: above 0 for long, "
+            "while those in use do not grow.",
+            Query(growth_per_hour(app=_MINE), form=Form.NOW),
             unit="locale",
             width=3,
             look=coloured(GREEN, (10, ORANGE), (100, RED)),
@@ -161,10 +171,11 @@ def _held() -> Row:
 def _servers() -> Panel:
     return table(
         "What does it do on each server?",
-        "The app's connections now, by server. Compare Connections with Most in use at once. The server's "
-        "name leads to its dashboard.",
+        "The app's connections now, by server. Compare Connections with Most in use. Pool: open connections "
+        "over the size of its pools, where names tell it (orders@pool=20). The server's name leads to its "
+        "dashboard.",
         [
-            Column("Server", label="target", link=LINK_TO_SERVER, width=260),
+            Column("Server", label="target", link=LINK_TO_SERVER, width=200),
             Column("Connections", held("target", app=_MINE), look=BAR | coloured(BLUE)),
             Column(
                 "Share of the server",
@@ -173,27 +184,14 @@ def _servers() -> Panel:
                 look={"decimals": 0},
                 width=150,
             ),
+            *verdict_columns("target", app=_MINE),
             Column("Active", held("target", app=_MINE, state="active"), width=75),
             Column("Idle", held("target", app=_MINE, state="idle"), width=75),
             Column("Stale", held("target", app=_MINE, state="stale"), width=75),
             Column("Blocked", held("target", app=_MINE, state="blocked"), width=80),
-            Column(
-                "Suspected leaks",
-                suspected_leaks("target", app=_MINE),
-                look=leak_look(),
-                width=130,
-            ),
-            Column(
-                "Growth per hour",
-                f"3600 * {total(highest('redis_app_connections_growth_per_second', app=_MINE), 'target')}",
-                look={"decimals": 0},
-                width=130,
-            ),
-            Column(
-                "Most in use at once",
-                most_in_use("target", app=_MINE),
-                width=155,
-            ),
+            Column("Growth/h", growth_per_hour("target", app=_MINE), look={"decimals": 0}, width=85),
+            Column("Most in use", most_in_use("target", app=_MINE), width=100),
+            Column("Pool", pool_use("target", app=_MINE), unit="percentunit", look=pool_look(), width=60),
             Column(
                 "Memory",
                 total(listed("redis_app_memory_bytes", app=_MINE), "target"),
@@ -288,8 +286,7 @@ def _calculator() -> Row:
 
 
 def _behaviour() -> Row:
-    opened = total(per_second("redis_app_connections_opened_total", app=_MINE), "target")
-    all_opened = total(per_second("redis_app_connections_opened_total", app=_MINE))
+    by_server, all_opened = opened("target", app=_MINE), opened(app=_MINE)
     blocked = held("target", app=_MINE, state="blocked")
     hosts = f"{listed('redis_host_connections')} and on (target) {held('target', app=_MINE)} > 0"
     return Row(
@@ -307,21 +304,37 @@ def _behaviour() -> Row:
             ),
             lines(
                 "Does it grow with its use?",
-                "Growth per hour of all its connections and of those in use, over the last hour; absent in "
-                "the first ten minutes. Both together is traffic. The first one alone, for long, is a leak.",
-                [Query(f"3600 * {_GROWTH}", "open"), Query(f"3600 * {_NEEDED_GROWTH}", "in use")],
+                "Growth per hour of all its connections and of those in use, over 5, 15 and 60 minutes; each "
+                "from when it is half full. Both together is traffic. The first one alone is a leak, and the "
+                "shortest window shows it first.",
+                [
+                    Query(f"3600 * {total(highest(metric, app=_MINE), 'window')}", f"{name} {{{{window}}}}")
+                    for metric, name in (
+                        ("redis_app_connections_growth_per_second", "open"),
+                        ("redis_app_needed_connections_growth_per_second", "in use"),
+                    )
+                ],
                 unit="locale",
                 width=8,
-                overrides=[fixed("open", RED), fixed("in use", GREEN)],
+                overrides=[
+                    fixed(f"{name} {window}", colour, custom__lineWidth=width)
+                    for name, colour in (("open", RED), ("in use", GREEN))
+                    for window, width in (("5m", 3), ("15m", 2), ("1h", 1))
+                ],
                 decimals=0,
                 signed=True,
-                nothing="not known before ten minutes",
+                nothing="not known in the first minutes",
             ),
             lines(
                 "How often does it connect?",
-                "Connections opened per second, by server, as far as lists of the clients see them. A pool "
-                "opens few. Bad: as many as requests.",
-                [Query(top(opened, increase("redis_app_connections_opened_total", app=_MINE)), "{{target}}")],
+                "Connections opened per second, by server, where lists of the clients see at least half of "
+                "them. A pool opens few. Bad: as many as requests.",
+                [
+                    Query(
+                        top(by_server, increase("redis_app_connections_opened_total", app=_MINE)),
+                        "{{target}}",
+                    )
+                ],
                 unit="cps",
                 width=8,
             ),

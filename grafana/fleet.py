@@ -104,7 +104,7 @@ def _numbers() -> list[Panel]:
         stat(
             "First to run out",
             f"The server, more than {WATCH:.0%} full, that will first be out of connections, and in what "
-            "time, if the growth of its last hour goes on. '-': none grows.",
+            "time, if it goes on growing. '-': none grows.",
             Query(f"bottomk(1, {EXHAUSTION})", "{{target}}", Form.NOW),
             unit="s",
             width=4,
@@ -123,8 +123,9 @@ def _servers() -> Panel:
         "Which server first?",
         "Every server, the fullest first. A server whose poll failed has a state and nothing else; the "
         "timeline below says since when. One whose Clients are not seen denies CLIENT LIST, or it is off: no "
-        "apps and no leaks are known. 'Full in' is the growth of the last hour carried on, for servers "
-        f"more than {WATCH:.0%} full. The names lead to the dashboards of the server and of the app.",
+        "apps and no leaks are known. 'Full in' carries on the growth of the shortest of 5, 15 and 60 "
+        f"minutes in which it is steep, for servers more than {WATCH:.0%} full. The names lead to the "
+        "dashboards of the server and of the app.",
         [
             Column("Server", label="target", link=LINK_TO_SERVER, width=260),
             Column(
@@ -250,7 +251,7 @@ def _trends() -> Row:
             ),
             lines(
                 "Which apps leak?",
-                "Suspected leaks of each app over all servers: idle for long, with evidence that nobody will "
+                "Suspected leaks of each app over all servers: connections with evidence that nobody will "
                 "use them again. Bad: a line that only climbs.",
                 [
                     Query(f"{suspected_leaks('app')} > 0", "{{app}}"),
@@ -335,9 +336,9 @@ def fleet() -> Json:
                     apps_table(
                         "Which apps, over all servers?",
                         "Connections of each app on all chosen servers together, and what they do. Compare "
-                        "Connections with Most in use at once: a pool many times larger than what was ever "
-                        "in use is too large. Growth without use is a leak. The name leads to the app's "
-                        "dashboard.",
+                        "Connections with Most in use: a pool many times larger than what was ever in use is "
+                        "too large. Verdict: the worst of all servers; unknown is no good news: see "
+                        "Evidence. The name leads to the app's dashboard.",
                         9,
                         link_target="${target:queryparam}",
                     )

@@ -14,7 +14,7 @@ from exporter.metrics.spec import Kind
 ALERTS = Path(__file__).parent.parent / "alerts"
 
 # What Prometheus itself adds.
-_SCRAPE_LABELS = frozenset(["target", "job", "instance"])
+_SCRAPE_LABELS = frozenset(["target", "job", "instance", "exported_instance"])
 _ALERT_LABELS = frozenset(["alertname", "alertstate", "severity", "app"])
 _GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right) \(([^)]*)\)")
 _LEGEND_LABEL = re.compile(r"{{(\w+)}}")

@@ -41,7 +41,10 @@ from grafana.queries import (
     WARNING,
     WATCH,
     above_since,
+    closed,
     held,
+    opened,
+    opened_unseen,
     suspected_leaks,
 )
 from grafana.tables import FILL, NO_LIST, SEEN, alerts_table, apps_table, suspected_tile, turned_away_tile
@@ -56,6 +59,7 @@ _STATE_COLOURS = {
     ClientState.REPLICA: YELLOW,
     ClientState.PRIMARY: GREY,
 }
+UNSEEN = "mostly unseen: no app"
 BY_STATE = [fixed(state.value, colour) for state, colour in _STATE_COLOURS.items()]
 # Numbers that no state has: one timeline draws both.
 _ROLES = {21: ("primary", GREEN), 22: ("replica", BLUE), 23: ("sentinel", GREY)}
@@ -118,8 +122,9 @@ def _numbers() -> list[Panel]:
         ),
         stat(
             "Full in",
-            "When no connection will be free if the growth of the last hour goes on. '-': it does not grow, "
-            f"or less than {WATCH:.0%} is in use. Of several, the first.",
+            "When no connection will be free if it goes on growing, by the shortest of 5, 15 and 60 minutes "
+            f"in which growth is steep. '-': it does not grow, or less than {WATCH:.0%} is in use. Of "
+            "several, the first.",
             Query(f"bottomk(1, {EXHAUSTION})", form=Form.NOW),
             unit="s",
             width=2,
@@ -189,9 +194,10 @@ def _holders() -> Row:
             apps_table(
                 "What do they do with them?",
                 "Each app's connections now. Active: used within the last second. Stale: idle longer than "
-                "clients.stale_after. Suspected leaks: stale, with evidence that nobody will use them again. "
-                "Most in use at once: of the last 6 hours; a pool many times larger is too large. Growth "
-                "without use is a leak. The name leads to the app's dashboard.",
+                "clients.stale_after. Suspected: leaked by the evidence (docs/leaks.md). Verdict unknown: "
+                "too little was seen, or Evidence says what speaks for a leak. Most in use: of the last 6 "
+                "hours; a pool many times larger is too large. Pool: open over the size of its pools, where "
+                "names tell it. The name leads to the app's dashboard.",
                 9,
                 link_target=ALL_TARGETS,
             ),
@@ -241,19 +247,19 @@ def _since_when() -> Row:
                 "Who opens and closes connections?",
                 "Connections opened (up) and closed (down) per second, by app, as two lists of the clients "
                 "tell. Bad: much of both in one app, which then connects anew instead of using a pool; or "
-                "more opened than closed for long, which is growth.",
+                "more opened than closed for long, which is growth. Where lists saw less than half of what "
+                "was opened, no app is named: most connections were gone before.",
                 [
+                    Query(f"{opened('app')} > 0", "{{app}}"),
                     Query(
-                        f"{total(per_second('redis_app_connections_opened_total'), 'app')} > 0",
-                        "{{app}}",
-                    ),
-                    Query(
-                        f"-({total(per_second('redis_app_connections_closed_total'), 'app')} > 0)",
+                        f"-({closed('app')} > 0)",
                         "{{app}} closed",
                     ),
+                    Query(opened_unseen(), UNSEEN),
                 ],
                 unit="cps",
                 width=12,
+                overrides=[fixed(UNSEEN, GREY, custom__lineWidth=2)],
                 signed=True,
             ),
             lines(

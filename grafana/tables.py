@@ -18,7 +18,23 @@ from grafana.panels import (
     texts,
 )
 from grafana.promql import highest, listed, scoped, threshold, total
-from grafana.queries import CRITICAL, WARNING, held, increase, most_in_use, most_suspected, suspected_leaks
+from grafana.queries import (
+    CRITICAL,
+    EVIDENCE,
+    SUSPICIONS,
+    VERDICTS,
+    WARNING,
+    evidence,
+    growth,
+    held,
+    increase,
+    most_in_use,
+    most_suspected,
+    pool_use,
+    suspected_leaks,
+    verdict,
+    worst_instance,
+)
 
 LINK_TO_SERVER = link_to(SERVER, f"var-target={CELL}")
 LINK_TO_RUNBOOK = f"{RUNBOOKS}/{CELL}.md"
@@ -32,6 +48,7 @@ BAR: Json = {
     "fieldMinMax": True,
 }
 TEXT: Json = {"custom.cellOptions": {"type": "color-text"}}
+LEFT: Json = {"custom.align": "left"}
 BACKGROUND: Json = {"custom.cellOptions": {"type": "color-background", "mode": "basic"}}
 
 
@@ -40,18 +57,41 @@ def leak_look() -> Json:
     return coloured("transparent", (threshold("suspected_leaks"), RED)) | BACKGROUND
 
 
-def suspected_tile(title: str, width: int) -> Panel:
-    """The app that leaks most."""
+def pool_look() -> Json:
+    """Paint the cell where pools are nearly used up."""
+    return {"decimals": 0} | TEXT | coloured("text", (WARNING, ORANGE), (1, RED))
+
+
+def growth_per_hour(*by: str, **labels: str) -> str:
+    """By how many connections apps grow in an hour."""
+    return f"3600 * {growth('redis_app_connections_growth_per_second', *by, **labels)}"
+
+
+def suspected_tile(title: str, width: int, **labels: str) -> Panel:
+    """The app that leaks most, or what is known of leaks where none is sure."""
     return stat(
         title,
-        "The app with the most connections that are idle for long and that, by the evidence, nobody will use "
-        "again, on all servers shown. docs/leaks.md names the evidence, and when it is wrong.",
-        Query(most_suspected(), "{{app}}", Form.NOW),
+        "The app with the most connections that, by the evidence, nobody will use again (docs/leaks.md), on "
+        "all servers shown. opened and unused, grows without need: a leak may have begun. none: only if the "
+        "verdict on every app is known.",
+        Query(most_suspected(**labels), "{{app}}", Form.NOW),
         unit="locale",
         width=width,
-        look=coloured(GREEN, (threshold("suspected_leaks"), RED)),
-        named=True,
+        look=coloured(ORANGE, (threshold("suspected_leaks"), RED)) | texts(SUSPICIONS),
+        named=not labels,
     )
+
+
+def verdict_columns(*by: str, **labels: str) -> list[Column]:
+    """What an app does, the strongest evidence of a leak, how many are suspected, and the worst instance."""
+    words = {number: (each.value, colour) for number, (each, colour) in VERDICTS.items()}
+    named = {number: (each.value.replace("_", " "), "text") for number, each in EVIDENCE.items()}
+    return [
+        Column("Verdict", verdict(*by, **labels), look=TEXT | texts(words) | LEFT, width=85),
+        Column("Evidence", evidence(*by, **labels), look=TEXT | texts(named) | LEFT, width=145),
+        Column("Suspected", suspected_leaks(*by, **labels), look=leak_look(), width=90),
+        Column("Worst instance", worst_instance(*by, **labels), label="exported_instance", width=180),
+    ]
 
 
 def turned_away_tile(width: int) -> Panel:
@@ -88,7 +128,7 @@ def alerts_table(width: int, height: int) -> Panel:
             Column("Alert", label="alertname", link=LINK_TO_RUNBOOK),
             Column("Server", label="target", link=LINK_TO_SERVER, width=200),
             Column("App", label="app", link=link_to(APP, f"var-app={CELL}", ALL_TARGETS), width=110),
-            Column("Severity", severity, look=TEXT | texts(_SEVERITIES) | {"custom.align": "left"}, width=90),
+            Column("Severity", severity, look=TEXT | texts(_SEVERITIES) | LEFT, width=90),
             Column(
                 "Since",
                 f"1000 * min by ({labels}) ({since}) and on ({labels}) {severity}",
@@ -105,35 +145,35 @@ def alerts_table(width: int, height: int) -> Panel:
 
 def apps_table(title: str, description: str, height: int, *, link_target: str) -> Panel:
     """Who holds connections and what they do with them; also on the dashboard of one server."""
-    growth = total(highest("redis_app_connections_growth_per_second"), "app")
     return table(
         title,
         description,
         [
-            Column("App", label="app", link=link_to(APP, f"var-app={CELL}", link_target), width=230),
+            Column("App", label="app", link=link_to(APP, f"var-app={CELL}", link_target), width=170),
             Column("Connections", held("app"), look=BAR | coloured(BLUE)),
             Column(
                 "Share",
                 f"{held('app')} / on () group_left () {held()}",
                 unit="percentunit",
                 look={"decimals": 0},
-                width=75,
+                width=65,
             ),
-            Column("Active", held("app", state="active"), width=75),
-            Column("Idle", held("app", state="idle"), width=75),
-            Column("Stale", held("app", state="stale"), width=75),
-            Column("Blocked", held("app", state="blocked"), width=80),
-            Column("Suspected leaks", suspected_leaks("app"), look=leak_look(), width=130),
-            Column("Growth per hour", f"3600 * {growth}", look={"decimals": 0}, width=130),
-            Column("Most in use at once", most_in_use("app"), width=155),
+            *verdict_columns("app"),
+            Column("Active", held("app", state="active"), width=65),
+            Column("Idle", held("app", state="idle"), width=60),
+            Column("Stale", held("app", state="stale"), width=60),
+            Column("Blocked", held("app", state="blocked"), width=75),
+            Column("Growth/h", growth_per_hour("app"), look={"decimals": 0}, width=85),
+            Column("Most in use", most_in_use("app"), width=100),
+            Column("Pool", pool_use("app"), unit="percentunit", look=pool_look(), width=60),
             Column(
                 "Longest idle",
                 f"max by (app) ({highest('redis_app_oldest_idle_seconds')})",
                 unit="s",
                 look={"decimals": 0},
-                width=110,
+                width=100,
             ),
-            Column("Memory", total(listed("redis_app_memory_bytes"), "app"), unit="bytes", width=90),
+            Column("Memory", total(listed("redis_app_memory_bytes"), "app"), unit="bytes", width=80),
         ],
         sort=["Connections"],
         width=24,

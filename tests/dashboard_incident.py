@@ -1,6 +1,7 @@
 """A short night with everything that the dashboards show, played on real servers under a real Prometheus."""
 
 import contextlib
+import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -34,6 +35,12 @@ class Incident:
 
 def _talk(server: Server) -> redis.Redis:
     return redis.Redis(port=server.port, protocol=2, single_connection_client=True, driver_info=None)
+
+
+def _come_and_go(server: Server) -> None:
+    """Open connections that are gone before anybody lists them."""
+    for _ in range(200):
+        socket.create_connection(("127.0.0.1", server.port), timeout=5).close()
 
 
 def seen(prometheus: Prometheus, expression: str) -> None:
@@ -106,10 +113,13 @@ def incident(folder: Path) -> Iterator[Incident]:
             both_since = time.time()
             for held in (10, 20):  # one by one, for growth is the difference between two lists
                 leaky.open(10)
+                leaky.say("MULTI", since=held - 10)  # a transaction that nobody ends is a leak for sure
                 seen(prometheus, f'sum(redis_app_connections{{app="leaky"}}) == {held}')
         small.pop().close()
+        kept = len(leaky.members)
         leaky.fill()
-        leaky.say("CLIENT SETNAME leaky")
+        leaky.say("CLIENT SETNAME leaky", since=kept)
+        _come_and_go(queue)
         dying.close()
         with _talk(replica) as admin:
             admin.execute_command("REPLICAOF NO ONE")
