@@ -330,4 +330,4 @@ def test_it_reloads_over_http_only_where_that_is_set_and_for_no_other_site(
         assert answer.body == b"Reloaded.\n"
         running.configure(off)
         reload(running)
-        assert running.ask("/-/reload", "POST").status == 403
+        eventually(lambda: running.ask("/-/reload", "POST").status == 403)

@@ -90,7 +90,8 @@ def test_many_clients_are_listed_in_batches_that_find_newcomers_and_miss_nobody(
             eventually(lambda: len(clients.members) == MANY - 43, 5)
             await asyncio.sleep(0)
             assert (await asking.ask()).groups.total == MANY - 43
-            assert sum(trend.opened for trend in (await asking.ask()).trends.values()) == 7
+            survey = await asking.ask()  # some have left before they were old enough to be called nameless
+            assert sum(trend.opened for trend in survey.trends.values()) + survey.unseen == 7
         asking.link.close()
 
     asyncio.run(use())

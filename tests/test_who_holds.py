@@ -133,24 +133,47 @@ def test_a_subscriber_that_does_not_read_fills_its_output_buffer(
     assert scrape.get("redis_app_output_buffer_bytes", "orders", app="quiet") is None
 
 
-def test_connections_that_nobody_used_are_stale_and_suspected_to_be_leaked(
+def test_a_pool_that_is_left_behind_is_stale_and_the_app_is_called_leaking(
     start_server: StartServer, tmp_path: Path
 ) -> None:
+    """Each works once and is forgotten; then the app opens another two, of which the last works."""
     server = start_server()
     tree = watching(server, stale_after="1s")
-    with clients_of(server, leaky=4, busy=1) as held, running_exporter(tmp_path, tree) as daemon:
+    with contextlib.ExitStack() as stack:
+        held = stack.enter_context(clients_of(server, leaky=12, busy=1))
+        for client in held["leaky"]:
+            client.get("leaked")
+        daemon = stack.enter_context(running_exporter(tmp_path, tree))
+
+        def quiet_for(seconds: int) -> Callable[[Scrape], bool]:
+            def is_quiet(page: Scrape) -> bool:
+                held["busy"][0].get("x")
+                return (page.get("redis_app_oldest_idle_seconds", "orders", app="leaky") or 0) >= seconds
+
+            return is_quiet
+
+        wait_until(daemon, quiet_for(4))
+        stack.enter_context(clients_of(server, leaky=1))
+        wait_until(daemon, quiet_for(9))
+        (working,) = stack.enter_context(clients_of(server, leaky=1))["leaky"]
 
         def leaked(page: Scrape) -> bool:
-            # Until it is used for the first time, the busy one looks the same.
-            held["busy"][0].ping()
+            working.get("x")
+            held["busy"][0].get("x")
             suspected = (
                 page.get("redis_app_suspected_leaked_connections", "orders", app=app)
                 for app in ("leaky", "busy")
             )
-            return tuple(suspected) == (4, 0)
+            return tuple(suspected) == (13, 0)
 
         scrape = wait_until(daemon, leaked)
-        assert scrape.get("redis_app_connections", "orders", app="leaky", state="stale") == 4
+    assert scrape.get("redis_app_verdict", "orders", app="leaky", verdict="leaking") == 1
+    assert scrape.get("redis_app_verdict", "orders", app="busy", verdict="leaking") is None
+    assert (
+        scrape.get("redis_app_leak_evidence_connections", "orders", app="leaky", evidence="left_behind") == 13
+    )
+    assert scrape.get("redis_app_worst_instance_connections", "orders", app="leaky", instance="leaky") == 14
+    assert scrape.get("redis_app_connections", "orders", app="leaky", state="stale") == 13
 
 
 def test_opened_closed_and_unseen_connections_add_up_to_those_received(

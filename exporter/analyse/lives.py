@@ -112,14 +112,14 @@ class Lives:
         return sum(number for kept in told for step, number in kept.items() if step >= patience)
 
     def _see_who_came_and_went(self, at_before: Mapping[bytes, int]) -> None:
-        """Find who came and went; a newborn comes when it has had the time to say its name."""
+        """Find who came and went; a newborn comes when it has had the time to say its name.
+
+        In the first list all were there before.
+        """
         members, before = self.members, self._newborn
-        self._newborn = frozenset(
-            members.ids[position]
-            for origin in members.together
-            if origin.is_newborn
-            for position in origin.positions
-        )
+        newborn = [origin for origin in members.together if origin.is_newborn] if at_before else []
+        young = (members.ids[position] for origin in newborn for position in origin.positions)
+        self._newborn = frozenset(each for each in young if each not in at_before or each in before)
         at = self._at
         self.came = [at[client] for client in at if client not in at_before]
         self.gone = [at_before[client] for client in at_before if client not in at]
