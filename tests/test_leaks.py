@@ -140,6 +140,19 @@ def test_pings_keep_no_leak_alive_for_whoever_saw_it_work() -> None:
     assert trend.evidence[Evidence.PINGED_ONLY] == trend.suspected == 8
 
 
+def test_pings_keep_no_leak_alive_that_waited_in_a_command_before() -> None:
+    waiting = [
+        row(n, age=20 + 4 * (8 - n), idle=19 + 4 * (8 - n), flags=b"b", cmd=b"blpop", commands=None)
+        for n in range(8)
+    ]
+    first = (0.0, [*waiting, row(99, age=20, commands=None)])
+    # They all waited until the same list, so nothing but what came later shows that they are lost.
+    later = [row(100 + n, age=90 - 10 * n, idle=89 - 10 * n, commands=None) for n in range(3)]
+    pinged = quiet_ones(100, rest=20, pinged=True)
+    trend = history_of(first, (100.0, [*pinged, *later])).trends["app"]
+    assert trend.evidence[Evidence.PINGED_ONLY] == 8
+
+
 @pytest.mark.parametrize(
     ("cmd", "bytes_each", "lost"), [(b"ping", 14, 8), (b"echo", 30, 8), (b"info", 17, 8), (b"ping", 40, 0)]
 )

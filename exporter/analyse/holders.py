@@ -48,7 +48,7 @@ class Instances:
         came = Counter(key for key in _keys(lives.members, lives.came) if key in shown)
         gone = Counter(key for key in _keys(lives.before, lives.gone) if key in shown)
         self._rates = {key: self._rates.get(key) or _Rate() for key in shown}
-        if lives.before.ids:
+        if lives.before.ids and lives.members.since > 0:
             for key, rate in self._rates.items():
                 rate.take(came[key], gone[key], lives.members.since)
         return {

@@ -57,7 +57,7 @@ class Lives:
         yield
         self._at = dict(zip(members.ids, range(len(members.ids)), strict=True))
         yield
-        self._see_who_worked(at_before, used_before)
+        self._see_who_worked(at_before, used_before, moment_before)
         yield
         self._see_who_came_and_went(at_before)
         yield
@@ -129,7 +129,9 @@ class Lives:
             self.came += [self._at[client] for client in before - self._newborn if client in self._at]
             self.gone = [position for position in self.gone if self.before.ids[position] not in before]
 
-    def _see_who_worked(self, at_before: Mapping[bytes, int], used_before: "array[int]") -> None:
+    def _see_who_worked(
+        self, at_before: Mapping[bytes, int], used_before: "array[int]", moment_before: int
+    ) -> None:
         """For those whose last command was no work, find when they worked last."""
         members = self.members
         idlers: dict[bytes, tuple[int, bool, bytes]] = {}
@@ -146,7 +148,8 @@ class Lives:
                 if members.idle(position) < members.since:
                     members.needed[members.origins[position].app.name] += 1
             elif client in at_before:
-                used, worked = used_before[at_before[client]], True
+                # Those that waited or listened did so until then.
+                used, worked = min(used_before[at_before[client]], moment_before), True
             idlers[client] = used, worked, counters
             self.used[position] = used
             if not worked:
