@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from exporter.analyse.slots import explain_limit
+from exporter.analyse.verdict import steepest
 from exporter.board import Watch
 from exporter.denied import missing_without
 from exporter.explain import explain
@@ -29,7 +30,6 @@ _LIST_FAILURES = {
     ListFailure.REFUSED: "the server refuses CLIENT LIST",
     ListFailure.UNREADABLE: "the last client list could not be read",
 }
-_STEEP_PER_SECOND = 0.01
 _ID_DIGITS = 20  # of 64 bits
 _MOSTLY = 0.5
 _ENGINES = ("Valkey", "Redict")
@@ -146,9 +146,8 @@ def _full_in(slots: Slots, growth: Mapping[Window, float]) -> float | None:
         return None
     if slots.full:
         return 0.0
-    slopes = (growth.get(window, 0.0) for window in Window)
-    steepest = next((slope for slope in slopes if slope > _STEEP_PER_SECOND), None)
-    return (slots.ordinary_limit - slots.ordinary_used) / steepest if steepest is not None else None
+    window = steepest(growth)
+    return (slots.ordinary_limit - slots.ordinary_used) / growth[window] if window is not None else None
 
 
 def _last_seen(watch: Watch, at: float) -> LastSeenReport | None:
