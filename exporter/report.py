@@ -172,7 +172,7 @@ class SlotsReport:
     )
     full_in_seconds: float | None = _told(
         "Time until no slot is free, if the connections grow on as in the shortest window in which they gain "
-        "more than 0.01 per second; 0 where it is full",
+        "at least 0.01 per second and 5 in all; 0 where it is full",
         null="they do not grow so fast, or the limit is not known",
     )
 

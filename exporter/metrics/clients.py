@@ -30,8 +30,16 @@ def _per_command(watch: Watch) -> Iterator[Row]:
         yield (), ratio
 
 
+def _mean_lifetime(watch: Watch) -> float | None:
+    """Little's law knows a mean of a few minutes only: nothing lives longer than its server."""
+    if watch.reading is None or (seconds := watch.pulse.mean_lifetime) is None:
+        return None
+    uptime = watch.reading.info.count(b"uptime_in_seconds")
+    return seconds if uptime is None else min(seconds, uptime)
+
+
 def _lifetime(watch: Watch) -> Iterator[Row]:
-    if watch.reading is not None and (seconds := watch.pulse.mean_lifetime) is not None:
+    if (seconds := _mean_lifetime(watch)) is not None:
         yield (), seconds
 
 
@@ -141,9 +149,9 @@ CLIENT_FAMILIES: tuple[Family, ...] = (
         "redis_connection_mean_lifetime_seconds",
         Kind.GAUGE,
         "Mean lifetime of a connection by Little's law: clients over connections opened per second, in the "
-        "last 5 minutes; absent when none was opened.",
+        "last 5 minutes, and at most the server's uptime; absent when none was opened.",
         _lifetime,
-        depends_on=lambda watch: watch.reading and watch.pulse.mean_lifetime,
+        depends_on=_mean_lifetime,
     ),
     Family(
         "redis_connection_exporter_client_list_available",
