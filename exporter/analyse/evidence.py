@@ -11,7 +11,7 @@ from exporter.analyse.states import HELD
 from exporter.analyse.verdict import MANY_OPENED
 from exporter.verdicts import Evidence
 
-_ROWS_A_STEP = 2000
+_ROWS_A_STEP = 1000
 _TIMES_RETURNED = 3  # as many left behind as came back after the same time
 _LATELY_SECONDS = 5
 _HANDSHAKE_SECONDS = 1  # AUTH and CLIENT SETNAME, and whole seconds rounded down
@@ -108,7 +108,8 @@ def _look_at_new_ones(found: Findings, lives: Lives, label: Callable[[str], str]
     """Count what was opened of late by instances that opened many."""
     limit = lives.moment - recent
     origins = zip(lives.members.origins, lives.opened, strict=True)
-    for origin, number in Counter(origin for origin, moment in origins if moment >= limit).items():
+    young = [origin for origin, moment in origins if moment >= limit]
+    for origin, number in Counter(young).items():
         if number >= MANY_OPENED:
             found.opened[label(origin.app.name)] += number
 

@@ -52,31 +52,33 @@ class Instances:
             for key, rate in self._rates.items():
                 rate.take(came[key], gone[key], lives.members.since)
         return {
-            app: tuple(self._describe(lives.members, origin, suspected) for origin in origins)
+            app: tuple(self._describe(lives, origin, suspected) for origin in origins)
             for app, origins in chosen.items()
         }
 
-    def _describe(self, members: Members, origin: Origin, suspected: Collection[int]) -> Instance:
-        positions = origin.positions
+    def _describe(self, lives: Lives, origin: Origin, suspected: Collection[int]) -> Instance:
+        members, positions = lives.members, origin.positions
         rate = self._rates[origin.key]
-        ages = [members.age(position) for position in positions]
-        commands = Counter(members.cells[position].command for position in positions)
-        databases = Counter(members.doing[position][3].decode() for position in positions)
-        first = sorted(positions, key=lambda each: (each not in suspected, -members.idle(each)))
+        opened = [lives.opened[position] for position in positions]
+        cells = Counter([members.cells[position] for position in positions])
+        databases = Counter([members.doing[position][3] for position in positions])
+        lost = [position for position in positions if position in suspected]
+        # Those of a leak first, and of them those that rest longest.
+        samples = sorted(lost or positions, key=members.idle, reverse=True)[:SAMPLES_SHOWN]
         return Instance(
             name=clean_label(origin.key[0]) if origin.is_named else "",
             host=host_of(origin.place + b":0"),
             user=origin.caller.user,
             library=origin.caller.library,
             open=len(positions),
-            suspected=sum(position in suspected for position in positions),
+            suspected=len(lost),
             opened=rate.opened / rate.weight if rate.weight else 0.0,
             closed=rate.closed / rate.weight if rate.weight else 0.0,
-            oldest=max(ages),
-            newest=min(ages),
-            commands=_most(commands),
-            databases=_most(databases),
-            samples=tuple(_sample(members, position) for position in first[:SAMPLES_SHOWN]),
+            oldest=max(0, lives.moment - min(opened)),
+            newest=max(0, lives.moment - max(opened)),
+            commands=_most((cell.command, number) for cell, number in cells.items()),
+            databases=_most((database.decode(), number) for database, number in databases.items()),
+            samples=tuple(_sample(members, position) for position in samples),
         )
 
 
@@ -84,7 +86,11 @@ def _keys(members: Members, positions: Iterable[int]) -> Iterable[OriginKey]:
     return (members.origins[position].key for position in positions)
 
 
-def _most(counts: Counter[str]) -> tuple[str, ...]:
+def _most(counted: Iterable[tuple[str, int]]) -> tuple[str, ...]:
+    """The words that are there most often."""
+    counts: Counter[str] = Counter()
+    for word, number in counted:
+        counts[word] += number
     return tuple(word for word, _ in counts.most_common(_WORDS_SHOWN))
 
 

@@ -3,7 +3,7 @@
 from array import array
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from exporter.analyse.members import Members, Origin
 from exporter.limits import PAUSES_REMEMBERED
@@ -30,7 +30,7 @@ class Lives:
 
     def __init__(self) -> None:
         self.members = self.before = Members(since=0.0)
-        self.used: array[int] = array("q")
+        self.used: Sequence[int] = ()
         self.opened: list[int] = []
         self.unworked: set[int] = set()
         self.came: list[int] = []
@@ -52,12 +52,13 @@ class Lives:
         """Take the next list, made at a moment (monotonic), in steps that are short each."""
         self.before, at_before, used_before, moment_before = self.members, self._at, self.used, self.moment
         self.members, self.moment = members, int(now)
-        self.used = members.last_used(self.moment)
+        last_used = self.used = members.last_used(self.moment)
         self.opened = members.opened(self.moment)
         yield
-        self._at = dict(zip(members.ids, range(len(members.ids)), strict=True))
+        if members.ids != self.before.ids:  # else all are where they were
+            self._at = dict(zip(members.ids, range(len(members.ids)), strict=True))
         yield
-        self._see_who_worked(at_before, used_before, moment_before)
+        self._see_who_worked(last_used, at_before, used_before, moment_before)
         yield
         self._see_who_came_and_went(at_before)
         yield
@@ -69,6 +70,7 @@ class Lives:
     def let_go(self) -> None:
         """Keep only what the next list is compared with."""
         self.members.shed()
+        self.used = array("q", self.used)  # a fifth of the memory
         self.before = Members(since=0.0)
         self.came, self.gone, self.opened, self.unworked, self._closed_after = [], [], [], set(), {}
 
@@ -121,8 +123,10 @@ class Lives:
         young = (members.ids[position] for origin in newborn for position in origin.positions)
         self._newborn = frozenset(each for each in young if each not in at_before or each in before)
         at = self._at
-        self.came = [at[client] for client in at if client not in at_before]
-        self.gone = [at_before[client] for client in at_before if client not in at]
+        self.came = [at[client] for client in at if client not in at_before] if at is not at_before else []
+        self.gone = (
+            [at_before[client] for client in at_before if client not in at] if at is not at_before else []
+        )
         if self._newborn:
             self.came = [position for position in self.came if members.ids[position] not in self._newborn]
         if before:
@@ -130,9 +134,13 @@ class Lives:
             self.gone = [position for position in self.gone if self.before.ids[position] not in before]
 
     def _see_who_worked(
-        self, at_before: Mapping[bytes, int], used_before: "array[int]", moment_before: int
+        self,
+        last_used: list[int],
+        at_before: Mapping[bytes, int],
+        used_before: Sequence[int],
+        moment_before: int,
     ) -> None:
-        """For those whose last command was no work, find when they worked last."""
+        """For those whose last command was no work, find when they worked last, and put it into its list."""
         members = self.members
         idlers: dict[bytes, tuple[int, bool, bytes]] = {}
         self.unworked = set()
@@ -151,22 +159,22 @@ class Lives:
                 # Those that waited or listened did so until then.
                 used, worked = min(used_before[at_before[client]], moment_before), True
             idlers[client] = used, worked, counters
-            self.used[position] = used
+            last_used[position] = used
             if not worked:
                 self.unworked.add(position)
         self._idlers = idlers
 
-    def _note_returns(self, used_before: "array[int]", moment_before: int) -> None:
+    def _note_returns(self, used_before: Sequence[int], moment_before: int) -> None:
         """Note after which pauses connections did work again."""
-        before, rested = self.before, moment_before - PATIENCE[0]
-        for position in [position for position, used in enumerate(used_before) if used <= rested]:
-            here = self._at.get(before.ids[position])
-            if here is None or self.used[here] <= used_before[position] + 1:
-                continue
-            pause = moment_before - used_before[position]
-            self._note(self._returns, before.origins[position].app.name, pause)
+        before, rested, at, used = self.before, moment_before - PATIENCE[0], self._at, self.used
+        ids = before.ids
+        for position in [position for position, moment in enumerate(used_before) if moment <= rested]:
+            here = at.get(ids[position])
+            if here is not None and used[here] > used_before[position] + 1:
+                pause = moment_before - used_before[position]
+                self._note(self._returns, before.origins[position].app.name, pause)
 
-    def _note_closings(self, used_before: "array[int]", moment_before: int) -> None:
+    def _note_closings(self, used_before: Sequence[int], moment_before: int) -> None:
         """Note after which pauses connections were closed, while others of their process stayed.
 
         Not those that had rested longest of all: these the server may have closed (its `timeout`), which says

@@ -1,6 +1,5 @@
 """Who was in a list, client by client: what leaks are found in, and what the next list is compared with."""
 
-from array import array
 from collections import Counter
 from collections.abc import Sequence
 
@@ -140,17 +139,17 @@ class Members:
         """Whether it listens to channels."""
         return self.doing[position][0] == PUBSUB
 
-    def last_used(self, moment: int) -> "array[int]":
+    def last_used(self, moment: int) -> list[int]:
         """When each ran its last command, by whole seconds of a clock that says `moment`.
 
         Those that wait, listen or replicate are always in use: that is in a far future.
         """
-        return array("q", [moment - doing[5] for doing in self.doing])
+        return [moment - doing[5] for doing in self.doing]
 
     def opened(self, moment: int) -> list[int]:
         """When each was opened, by whole seconds of a clock that says `moment`."""
-        ages = {age: read_seconds(age) for age in set(self.ages)}
-        return [moment - ages[age] for age in self.ages]
+        moments = {age: moment - read_seconds(age) for age in set(self.ages)}
+        return list(map(moments.__getitem__, self.ages))
 
     def shed(self) -> None:
         """Let go of what the next list is not compared with."""
