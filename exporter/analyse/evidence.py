@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 
 from exporter.analyse.apps import pool_size_of
-from exporter.analyse.leaks import LINKS, Life, left_behind
+from exporter.analyse.leaks import GUARD_SECONDS, LINKS, Life, left_behind
 from exporter.analyse.lives import PATIENCE, Lives
 from exporter.analyse.members import Origin
 from exporter.analyse.states import HELD
@@ -146,6 +146,9 @@ def _lost_by(
 def _lost(lives: Lives, origin: Origin, before: float) -> list[int]:
     """Positions of an origin's connections that were left behind; `before` bounds when those worked last."""
     used, opened, positions = lives.used, lives.opened, origin.positions
+    newest = max(map(opened.__getitem__, positions))
+    if not any(used[each] + GUARD_SECONDS < newest for each in positions):
+        return []  # all of a pool that opens nothing any more
     quiet = [each for each in positions if used[each] < before]
     if len(quiet) < LINKS:
         return []

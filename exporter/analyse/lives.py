@@ -167,8 +167,9 @@ class Lives:
     def _note_returns(self, used_before: Sequence[int], moment_before: int) -> None:
         """Note after which pauses connections did work again."""
         before, rested, at, used = self.before, moment_before - PATIENCE[0], self._at, self.used
+        quiet = [position for position, moment in enumerate(used_before) if moment <= rested]
         ids = before.ids
-        for position in [position for position, moment in enumerate(used_before) if moment <= rested]:
+        for position in quiet:
             here = at.get(ids[position])
             if here is not None and used[here] > used_before[position] + 1:
                 pause = moment_before - used_before[position]
