@@ -9,6 +9,7 @@ from exporter.analyse.members import Members, Origin
 from exporter.limits import PAUSES_REMEMBERED
 from exporter.parse.clients import read_counters
 
+_ROWS_A_STEP = 2000
 _SLACK_SECONDS = 2  # of whole seconds, and of a server that looks at its clients each second
 _CLOSINGS_NOTED = 10  # of a process in one list
 _CLOSING_LISTS = 4  # in which connections were closed after a rest, before it is a habit
@@ -62,8 +63,7 @@ class Lives:
         yield
         self._see_who_came_and_went(at_before)
         yield
-        self._note_returns(used_before, moment_before)
-        yield
+        yield from self._note_returns(used_before, moment_before)
         self._note_closings(used_before, moment_before)
         self._forget()
 
@@ -164,16 +164,19 @@ class Lives:
                 self.unworked.add(position)
         self._idlers = idlers
 
-    def _note_returns(self, used_before: Sequence[int], moment_before: int) -> None:
+    def _note_returns(self, used_before: Sequence[int], moment_before: int) -> Iterator[None]:
         """Note after which pauses connections did work again."""
         before, rested, at, used = self.before, moment_before - PATIENCE[0], self._at, self.used
         quiet = [position for position, moment in enumerate(used_before) if moment <= rested]
         ids = before.ids
-        for position in quiet:
-            here = at.get(ids[position])
-            if here is not None and used[here] > used_before[position] + 1:
-                pause = moment_before - used_before[position]
-                self._note(self._returns, before.origins[position].app.name, pause)
+        for start in range(0, len(quiet), _ROWS_A_STEP):
+            yield
+            for position in quiet[start : start + _ROWS_A_STEP]:
+                here = at.get(ids[position])
+                if here is not None and used[here] > used_before[position] + 1:
+                    pause = moment_before - used_before[position]
+                    self._note(self._returns, before.origins[position].app.name, pause)
+        yield
 
     def _note_closings(self, used_before: Sequence[int], moment_before: int) -> None:
         """Note after which pauses connections were closed, while others of their process stayed.
@@ -200,13 +203,15 @@ class Lives:
                 if noted:
                     self._closings[origin.app.name][_LISTS] += 1
 
-    def _note(self, kept: dict[str, Counter[int]], app: str, pause: int) -> None:
-        """Count a connection that was not lost though it rested for so long."""
-        step = bisect_right(PATIENCE, pause)
-        if step:
-            if app not in kept and len(kept) >= PAUSES_REMEMBERED:
+    @staticmethod
+    def _note(kept: dict[str, Counter[int]], app: str, pause: int) -> None:
+        """Count a connection that was not lost though it rested for so long, the least step of patience."""
+        counts = kept.get(app)
+        if counts is None:
+            if len(kept) >= PAUSES_REMEMBERED:
                 del kept[next(iter(kept))]
-            kept.setdefault(app, Counter())[PATIENCE[step - 1]] += 1
+            counts = kept[app] = Counter()
+        counts[PATIENCE[bisect_right(PATIENCE, pause) - 1]] += 1
 
     def _forget(self) -> None:
         """Let go of what was noted long ago."""
