@@ -95,7 +95,7 @@ async def _watch(
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         fleet = Fleet(tasks, board, Pages(board, OwnMetrics()))
         fleet.watch((known,), _SLOW, _PLAN)
-        await asyncio.sleep(2 * _PLAN.interval)  # what all targets share is there then
+        await asyncio.sleep(1900)  # what all targets share is there then, labels of all windows too
         if memory is None:
             tracemalloc.start()
             stack.callback(tracemalloc.stop)

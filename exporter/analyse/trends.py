@@ -14,6 +14,7 @@ _PEAK_STEP_SECONDS = 600.0
 PEAK_WINDOW_SECONDS = APP_PEAKS * _PEAK_STEP_SECONDS
 RECENT_SECONDS = 300.0
 _GROWS_SECONDS = 120.0
+_RECENT_SAMPLES = 7  # a minute apart, and the newest
 
 
 def slope(times: Sequence[float], values: Sequence[float]) -> float:
@@ -26,6 +27,10 @@ def slope(times: Sequence[float], values: Sequence[float]) -> float:
     pairs = zip(times, times[half:], values, values[half:], strict=False)
     slopes = sorted((later - earlier) / (end - start) for start, end, earlier, later in pairs)
     return slopes[len(slopes) // 2]
+
+
+# Most apps do not grow; they share what says so, by how many windows are known.
+_SHARED_GROWTH: dict[tuple[float, ...], dict[Window, float]] = {}
 
 
 class Sample(NamedTuple):
@@ -57,7 +62,6 @@ class Trend:
         "busy_growth",
         "growth",
         "since",
-        "widest_growth",
     )
 
     def __init__(self, now: float) -> None:
@@ -71,7 +75,6 @@ class Trend:
         self._recent_step = -1
         self.growth: Mapping[Window, float] = {}
         self.busy_growth: Mapping[Window, float] = {}
-        self.widest_growth: Mapping[Window, float] = {}
 
     def update(self, sample: Sample, now: float) -> None:
         """Take what a list says, at a moment (monotonic)."""
@@ -93,9 +96,9 @@ class Trend:
         for column, value in zip(columns, (now, *sample), strict=True):
             del column[:gone]
             column.append(value)
+        del self._opened[:-_RECENT_SAMPLES], self._widest[:-_RECENT_SAMPLES]
         self.growth = self._growth(self._totals, now, self.growth)
         self.busy_growth = self._growth(self._busy, now, self.busy_growth)
-        self.widest_growth = self._growth(self._widest, now, self.widest_growth)
 
     def _growth(
         self, values: Sequence[int], now: float, known: Mapping[Window, float]
@@ -112,7 +115,9 @@ class Trend:
                 first = bisect_left(self._times, now - window.seconds)
                 if len(self._times) - first > 1:
                     growth[window] = slope(self._times[first:], values[first:])
-        return growth
+        return (
+            _SHARED_GROWTH.setdefault(tuple(growth.values()), growth) if not any(growth.values()) else growth
+        )
 
     def _note_peak(self, needed: int, step: int) -> None:
         """Let the steps without a list have a peak of 0, and the oldest go."""
@@ -160,10 +165,18 @@ class Trend:
         first = bisect_right(self._times, self._times[-1] - seconds)
         return self._totals[-1] - (self._totals[first - 1] if first else 0)
 
+    @property
+    def widest_growth(self) -> Mapping[Window, float]:
+        """Growth of the widest instance, over the shortest window."""
+        times = self._times[-len(self._widest) :]
+        if times[-1] - times[0] < Window.SHORT.seconds / 2 or len(times) == 1:
+            return {}
+        return {Window.SHORT: slope(times, self._widest)}
+
     def opened_since(self, moment: float) -> int:
-        """How many connections came since a moment, as far as lists saw them."""
-        first = bisect_left(self._times, moment)
-        return self._opened[-1] - self._opened[first] if first < len(self._times) else 0
+        """How many connections came since a moment of the last minutes, as far as lists saw them."""
+        first = bisect_left(self._times, moment) - len(self._times)
+        return self._opened[-1] - self._opened[max(first, -len(self._opened))] if first < 0 else 0
 
 
 class Trends:
