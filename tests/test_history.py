@@ -13,7 +13,7 @@ from exporter.analyse.groups import Tally
 from exporter.analyse.history import History
 from exporter.analyse.names import AppNames
 from exporter.analyse.pulse import NO_PULSE, WINDOW_SECONDS, Pulse
-from exporter.analyse.trends import PEAK_WINDOW_SECONDS, Sample, Trend, Trends, slope
+from exporter.analyse.trends import PEAK_WINDOW_SECONDS, Moments, Sample, Trend, Trends, slope
 from exporter.limits import APP_SAMPLES
 from exporter.model import AppRules, ClientState, ServerInfo
 from exporter.verdicts import Evidence, Window
@@ -183,10 +183,25 @@ def sample(total: int = 0, needed: int = 0, widest: int = 0, opened: int = 0) ->
     return Sample(total, needed, widest, opened)
 
 
+class Alone(Trend):
+    """The trend of the only app of a server."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        moments = Moments()
+        moments.told.append(0.0)
+        super().__init__(moments)
+        moments.told.pop()
+
+    def take(self, sample: Sample, now: float) -> None:
+        self.update(sample, replaces=self._moments.take(now))
+
+
 def test_growth_is_told_by_window_from_when_that_is_half_full_and_a_leak_is_told_from_traffic() -> None:
-    leak = Trend(0.0)
+    leak = Alone()
     for minute in range(61):
-        leak.update(sample(total=10 + minute, needed=5), 60.0 * minute)
+        leak.take(sample(total=10 + minute, needed=5), 60.0 * minute)
         assert (Window.SHORT in leak.growth) == (minute >= 3)
         assert (Window.MIDDLE in leak.growth) == (minute >= 8)
         assert (Window.LONG in leak.growth) == (minute >= 30)
@@ -195,54 +210,73 @@ def test_growth_is_told_by_window_from_when_that_is_half_full_and_a_leak_is_told
 
 
 def test_the_shortest_window_is_half_full_after_two_minutes_and_a_half_whatever_the_interval() -> None:
-    trend = Trend(0.0)
+    trend = Alone()
     for seconds in range(0, 151, 15):
-        trend.update(sample(total=seconds), float(seconds))
+        trend.take(sample(total=seconds), float(seconds))
         assert (Window.SHORT in trend.growth) == (seconds >= 150)
     assert trend.growth[Window.SHORT] == pytest.approx(1.0)
 
 
 def test_a_second_leak_within_the_hour_is_seen_in_the_short_windows() -> None:
-    trend, total = Trend(0.0), 10
+    trend, total = Alone(), 10
     for minute in range(60):
         total += 30 if minute < 10 or minute >= 54 else 0
-        trend.update(sample(total=total), 60.0 * minute)
+        trend.take(sample(total=total), 60.0 * minute)
     assert trend.growth[Window.SHORT] == pytest.approx(0.5)
 
 
 def test_lists_more_often_than_each_minute_make_no_more_samples() -> None:
-    trend = Trend(0.0)
+    trend = Alone()
     for second in range(0, 7200, 15):
-        trend.update(sample(total=second), float(second))
+        trend.take(sample(total=second), float(second))
     assert trend.growth == {window: pytest.approx(1.0) for window in Window}
     assert trend.samples <= APP_SAMPLES + 1
 
 
 def test_a_step_long_ago_is_no_growth() -> None:
-    trend = Trend(0.0)
+    trend = Alone()
     for second, total in ((0, 1), (60, 50), (120, 50)):
-        trend.update(sample(total=total), float(second))
+        trend.take(sample(total=total), float(second))
         assert trend.grows == (second > 0)
-    trend.update(sample(total=50), 200.0)
+    trend.take(sample(total=50), 200.0)
     assert not trend.grows
 
 
 def test_the_peak_of_what_is_needed_is_kept_for_six_hours() -> None:
-    trend = Trend(0.0)
-    trend.update(sample(total=50, needed=40), 0)
-    trend.update(sample(total=50, needed=3), PEAK_WINDOW_SECONDS - 700)
+    trend = Alone()
+    trend.take(sample(total=50, needed=40), 0)
+    trend.take(sample(total=50, needed=3), PEAK_WINDOW_SECONDS - 700)
     assert trend.needed_peak == 40
-    trend.update(sample(total=50, needed=2), PEAK_WINDOW_SECONDS + 700)
+    trend.take(sample(total=50, needed=2), PEAK_WINDOW_SECONDS + 700)
     assert trend.needed_peak == 3
 
 
 def test_the_most_that_was_in_use_of_late_is_forgotten_after_ten_minutes() -> None:
-    trend = Trend(0.0)
-    trend.update(sample(needed=40), 0)
-    trend.update(sample(needed=3), 310)
+    trend = Alone()
+    trend.take(sample(needed=40), 0)
+    trend.take(sample(needed=3), 310)
     assert trend.needed_recently == 40
-    trend.update(sample(needed=2), 610)
+    trend.take(sample(needed=2), 610)
     assert trend.needed_recently == 3
+
+
+def test_an_app_that_came_later_has_the_moments_since_then() -> None:
+    trends = Trends()
+    for minute in range(90):
+        told = {"a": sample(total=minute)} | ({"b": sample(total=2 * minute)} if minute >= 70 else {})
+        trends.update(told, 60.0 * minute)
+    assert trends["a"].growth == {window: pytest.approx(1 / 60) for window in Window}
+    assert set(trends["b"].growth) == {Window.SHORT, Window.MIDDLE}
+    assert trends["b"].growth[Window.MIDDLE] == pytest.approx(2 / 60)
+    assert trends["b"].samples == 20
+
+
+def test_what_was_opened_of_late_is_known_after_hours_too() -> None:
+    trend = Alone()
+    for minute in range(200):
+        trend.take(sample(total=5, widest=minute, opened=10 * minute), 60.0 * minute)
+    assert trend.opened_since(60.0 * 197) == 20
+    assert trend.widest_growth == {Window.SHORT: pytest.approx(1 / 60)}
 
 
 def test_trends_forget_labels_that_have_no_slot_any_more() -> None:

@@ -3,7 +3,7 @@
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from exporter.limits import APP_PEAKS, APP_SAMPLES
 from exporter.verdicts import Window
@@ -42,6 +42,23 @@ class Sample(NamedTuple):
     opened: int
 
 
+class Moments:
+    """When the lists of a server were: each minute of the last hour, and the newest; its apps share them."""
+
+    def __init__(self) -> None:
+        self.told = array("d")
+
+    def take(self, now: float) -> bool:
+        """Take the moment of the next list (monotonic); whether it replaces the last one."""
+        told = self.told
+        replaces = len(told) > 1 and told[-1] < told[-2] + _SAMPLE_SECONDS
+        if replaces:
+            told.pop()
+        del told[: bisect_right(told, now - SLOPE_WINDOW_SECONDS)]
+        told.append(now)
+        return replaces
+
+
 class Trend:
     """One app: a sample each minute of the last hour, and the highest of each ten minutes of the last six.
 
@@ -51,12 +68,12 @@ class Trend:
 
     __slots__ = (
         "_busy",
+        "_moments",
         "_opened",
         "_peaks",
         "_recent",
         "_recent_step",
         "_step",
-        "_times",
         "_totals",
         "_widest",
         "busy_growth",
@@ -64,11 +81,11 @@ class Trend:
         "since",
     )
 
-    def __init__(self, now: float) -> None:
-        self.since = now
-        self._times = array("d")
+    def __init__(self, moments: Moments) -> None:
+        self.since = moments.told[-1]
+        self._moments = moments
         self._totals, self._busy, self._widest = array("I"), array("I"), array("I")
-        self._opened = array("Q")
+        self._opened = array("Q")  # this and the widest of the last minutes only
         self._peaks = array("I")  # of one step each, the last one that of `_step`
         self._step = -1
         self._recent = (0, 0)  # the highest of the five minutes before these, and of these
@@ -76,45 +93,47 @@ class Trend:
         self.growth: Mapping[Window, float] = {}
         self.busy_growth: Mapping[Window, float] = {}
 
-    def update(self, sample: Sample, now: float) -> None:
-        """Take what a list says, at a moment (monotonic)."""
-        needed = sample.needed
+    def update(self, sample: Sample, *, replaces: bool) -> None:
+        """Take what the list of the newest moment says; whether that replaces the last one."""
+        now, needed = self._moments.told[-1], sample.needed
         self._note_peak(needed, int(now // _PEAK_STEP_SECONDS))
         self._note_recent(needed, int(now // RECENT_SECONDS))
-        # The newest always stands; those before it are a minute apart.
-        columns: tuple[array[Any], ...] = (
-            self._times,
-            self._totals,
-            self._busy,
-            self._widest,
-            self._opened,
-        )
-        if len(self._times) > 1 and self._times[-1] < self._times[-2] + _SAMPLE_SECONDS:
-            for column in columns:
+        kept, lately = len(self._moments.told), min(len(self._moments.told), _RECENT_SAMPLES)
+        for column, value, most in (
+            (self._totals, sample.total, kept),
+            (self._busy, needed, kept),
+            (self._widest, sample.widest, lately),
+            (self._opened, sample.opened, lately),
+        ):
+            if replaces and column:
                 column.pop()
-        gone = bisect_right(self._times, now - SLOPE_WINDOW_SECONDS)
-        for column, value in zip(columns, (now, *sample), strict=True):
-            del column[:gone]
             column.append(value)
-        del self._opened[:-_RECENT_SAMPLES], self._widest[:-_RECENT_SAMPLES]
+            del column[:-most]
         self.growth = self._growth(self._totals, now, self.growth)
         self.busy_growth = self._growth(self._busy, now, self.busy_growth)
+
+    @property
+    def _times(self) -> "array[float]":
+        """The moments of its samples: the last of the server's, where it has not been there all the time."""
+        told = self._moments.told
+        return told if len(told) == len(self._totals) else told[-len(self._totals) :]
 
     def _growth(
         self, values: Sequence[int], now: float, known: Mapping[Window, float]
     ) -> dict[Window, float]:
         """The slope of each window that is half full; the long ones are reckoned anew each minute."""
         growth: dict[Window, float] = {}
-        is_new = len(self._times) == 1 or now >= self._times[-2] + _SAMPLE_SECONDS
+        times = self._times
+        is_new = len(times) == 1 or now >= times[-2] + _SAMPLE_SECONDS
         for window in Window:
-            if now - self._times[0] < window.seconds / 2:
+            if now - times[0] < window.seconds / 2:
                 break
             if window in known and window is not Window.SHORT and not is_new:
                 growth[window] = known[window]
             else:
-                first = bisect_left(self._times, now - window.seconds)
-                if len(self._times) - first > 1:
-                    growth[window] = slope(self._times[first:], values[first:])
+                first = bisect_left(times, now - window.seconds)
+                if len(times) - first > 1:
+                    growth[window] = slope(times[first:], values[first:])
         return (
             _SHARED_GROWTH.setdefault(tuple(growth.values()), growth) if not any(growth.values()) else growth
         )
@@ -157,12 +176,14 @@ class Trend:
     @property
     def grows(self) -> bool:
         """Whether there are more connections than a while ago: one step long ago is no growth."""
-        a_while_ago = bisect_left(self._times, self._times[-1] - _GROWS_SECONDS)
+        times = self._times
+        a_while_ago = bisect_left(times, times[-1] - _GROWS_SECONDS)
         return self._totals[-1] > self._totals[a_while_ago]
 
     def gained(self, seconds: float) -> int:
         """How many connections there are more than so many seconds ago; all, where nobody looked then."""
-        first = bisect_right(self._times, self._times[-1] - seconds)
+        times = self._times
+        first = bisect_right(times, times[-1] - seconds)
         return self._totals[-1] - (self._totals[first - 1] if first else 0)
 
     @property
@@ -175,7 +196,8 @@ class Trend:
 
     def opened_since(self, moment: float) -> int:
         """How many connections came since a moment of the last minutes, as far as lists saw them."""
-        first = bisect_left(self._times, moment) - len(self._times)
+        times = self._times
+        first = bisect_left(times, moment) - len(times)
         return self._opened[-1] - self._opened[max(first, -len(self._opened))] if first < 0 else 0
 
 
@@ -184,12 +206,14 @@ class Trends:
 
     def __init__(self) -> None:
         self._trends: dict[str, Trend] = {}
+        self._moments = Moments()
 
     def update(self, labels: Mapping[str, Sample], now: float) -> None:
         """Take what a list says of each label; one that is not there any more is forgotten."""
-        self._trends = {label: self._trends.get(label) or Trend(now) for label in labels}
+        replaces = self._moments.take(now)
+        self._trends = {label: self._trends.get(label) or Trend(self._moments) for label in labels}
         for label, sample in labels.items():
-            self._trends[label].update(sample, now)
+            self._trends[label].update(sample, replaces=replaces)
 
     def watched(self, label: str, now: float) -> float:
         """For how long a label has been watched at a moment (monotonic)."""
