@@ -58,7 +58,7 @@ class History:
     def apps_by_id(self) -> Iterator[tuple[bytes, str]]:
         """The client ids of the newest list, each with the label of its app."""
         members = self._lives.members
-        for client, origin in zip(members.ids, members.origins, strict=True):
+        for client, origin in zip(members.ids, members.traces, strict=True):
             yield client, self.bounds.label(origin.app.name)
 
     def take(self, tally: Tally, info: ServerInfo, ours: int, now: float) -> Iterator[None]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from exporter.analyse.apps import clean_label, host_of
 from exporter.analyse.lives import Lives
-from exporter.analyse.members import Members, Origin, OriginKey
+from exporter.analyse.members import Members, Origin, Trace
 from exporter.limits import INSTANCES_SHOWN, SAMPLES_SHOWN
 from exporter.verdicts import Instance
 
@@ -34,7 +34,7 @@ class Instances:
     """Describes the instances of apps, and remembers how quickly those that it described open and close."""
 
     def __init__(self) -> None:
-        self._rates: dict[OriginKey, _Rate] = {}
+        self._rates: dict[int, _Rate] = {}
 
     def describe(
         self, lives: Lives, by_app: Mapping[str, Sequence[Origin]], suspected: Collection[int]
@@ -44,13 +44,13 @@ class Instances:
             app: sorted(origins, key=lambda each: len(each.positions), reverse=True)[:INSTANCES_SHOWN]
             for app, origins in by_app.items()
         }
-        shown = {origin.key for origins in chosen.values() for origin in origins}
-        came = Counter(key for key in _keys(lives.members, lives.came) if key in shown)
-        gone = Counter(key for key in _keys(lives.before, lives.gone) if key in shown)
-        self._rates = {key: self._rates.get(key) or _Rate() for key in shown}
+        shown = {origin.mark for origins in chosen.values() for origin in origins}
+        came = Counter(mark for mark in _marks(lives.members.origins, lives.came) if mark in shown)
+        gone = Counter(mark for mark in _marks(lives.before.traces, lives.gone) if mark in shown)
+        self._rates = {mark: self._rates.get(mark) or _Rate() for mark in shown}
         if lives.before.ids and lives.members.since > 0:
-            for key, rate in self._rates.items():
-                rate.take(came[key], gone[key], lives.members.since)
+            for mark, rate in self._rates.items():
+                rate.take(came[mark], gone[mark], lives.members.since)
         return {
             app: tuple(self._describe(lives, origin, suspected) for origin in origins)
             for app, origins in chosen.items()
@@ -58,7 +58,7 @@ class Instances:
 
     def _describe(self, lives: Lives, origin: Origin, suspected: Collection[int]) -> Instance:
         members, positions = lives.members, origin.positions
-        rate = self._rates[origin.key]
+        rate = self._rates[origin.mark]
         opened = [lives.opened[position] for position in positions]
         cells = Counter([members.cells[position] for position in positions])
         databases = Counter([members.doing[position][3] for position in positions])
@@ -82,8 +82,8 @@ class Instances:
         )
 
 
-def _keys(members: Members, positions: Iterable[int]) -> Iterable[OriginKey]:
-    return (members.origins[position].key for position in positions)
+def _marks(traces: Sequence[Trace], positions: Iterable[int]) -> Iterable[int]:
+    return (traces[position].mark for position in positions)
 
 
 def _most(counted: Iterable[tuple[str, int]]) -> tuple[str, ...]:

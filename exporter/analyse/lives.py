@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from exporter.analyse.members import Members, Origin
+from exporter.analyse.members import Members, Trace
 from exporter.limits import PAUSES_REMEMBERED
 from exporter.parse.clients import read_counters
 
@@ -39,7 +39,7 @@ class Lives:
         self.moment = 0
         self._at: dict[bytes, int] = {}
         self._newborn: frozenset[bytes] = frozenset()
-        self._closed_after: dict[Origin, list[int]] = {}
+        self._closed_after: dict[Trace, list[int]] = {}
         # Of those whose last command was no work: when they worked, whether they ever did, their counters.
         self._idlers: dict[bytes, tuple[int, bool, bytes]] = {}
         # By app, how many connections came back after each step of patience: of late, and before that.
@@ -77,7 +77,7 @@ class Lives:
     @property
     def apps(self) -> list[str]:
         """The app of each connection of the newest list."""
-        return [origin.app.name for origin in self.members.origins]
+        return [trace.app.name for trace in self.members.traces]
 
     @property
     def apps_that_came(self) -> list[str]:
@@ -87,7 +87,7 @@ class Lives:
     @property
     def apps_that_went(self) -> list[str]:
         """The app of each connection that went."""
-        return [self.before.origins[position].app.name for position in self.gone]
+        return [self.before.traces[position].app.name for position in self.gone]
 
     @property
     def newborn(self) -> int:
@@ -175,7 +175,7 @@ class Lives:
                 here = at.get(ids[position])
                 if here is not None and used[here] > used_before[position] + 1:
                     pause = moment_before - used_before[position]
-                    self._note(self._returns, before.origins[position].app.name, pause)
+                    self._note(self._returns, before.traces[position].app.name, pause)
         yield
 
     def _note_closings(self, used_before: Sequence[int], moment_before: int) -> None:
@@ -190,12 +190,12 @@ class Lives:
         for position in self.gone:
             pause = moment_before - used_before[position]
             if pause >= 0:  # those that wait or listen never rest
-                self._closed_after.setdefault(before.origins[position], []).append(pause)
+                self._closed_after.setdefault(before.traces[position], []).append(pause)
         if not self._closed_after:
             return
-        staying = {origin.key for origin in self.members.together}
+        staying = {origin.mark for origin in self.members.together}
         for origin, pauses in self._closed_after.items():
-            if origin.key in staying:
+            if origin.mark in staying:
                 told = [pause for pause in pauses if pause < longest - self.members.since - _SLACK_SECONDS]
                 noted = [pause for pause in sorted(told)[-_CLOSINGS_NOTED:] if pause >= PATIENCE[0]]
                 for pause in noted:

@@ -54,18 +54,28 @@ class AppCounts:
         )
 
 
-class Origin:
+class Trace:
+    """What is kept of an origin when the next list comes: its app, and a hash that tells it from others."""
+
+    __slots__ = ("app", "mark")
+
+    def __init__(self, mark: int, app: AppCounts) -> None:
+        self.mark = mark
+        self.app = app
+
+
+class Origin(Trace):
     """The connections of a list that share name, place and caller, by their positions: mostly one process.
 
     Those that are newborn have not had the time to say their name.
     """
 
-    __slots__ = ("app", "caller", "is_newborn", "key", "positions")
+    __slots__ = ("caller", "is_newborn", "key", "positions")
 
     def __init__(self, key: OriginKey, caller: Caller, app: AppCounts, *, is_newborn: bool = False) -> None:
+        super().__init__(hash(key), app)
         self.key = key
         self.caller = caller
-        self.app = app
         self.is_newborn = is_newborn
         self.positions: list[int] = []
 
@@ -95,6 +105,7 @@ class Members:
         self.addresses: list[bytes] = []
         self.ages: list[bytes] = []
         self.origins: list[Origin] = []
+        self.traces: list[Trace] = []
         self.doing: list[Doing] = []
         self.cells: list[Cell] = []
         self.counters: list[bytes] = []
@@ -155,6 +166,8 @@ class Members:
         """Let go of what the next list is not compared with."""
         self.addresses, self.ages, self.cells, self.counters = [], [], [], []
         self.unused, self.standing, self.needed = [], [], Counter()
+        traces = {origin: Trace(origin.mark, origin.app) for origin in self.together}
+        self.traces = [traces[origin] for origin in self.origins]
         for origin in self.together:
-            origin.positions = origin.app.states = _NONE
-        self.together = ()
+            origin.app.states = _NONE
+        self.origins, self.together = [], ()
