@@ -24,6 +24,7 @@ _QUIET_SECONDS = 30.0  # after which a connection may be lost; a shorter stale_a
 _QUIET_AT_FIRST_SECONDS = 60.0
 _SHARE_THAT_TELLS = 0.5  # of the connections that were opened
 _NEARLY = 0.8
+_NO_EVIDENCE: Mapping[Evidence, int] = {}  # of most apps
 _JUST_NOW_SECONDS = 120.0  # samples are a minute apart
 
 
@@ -150,7 +151,7 @@ class History:
             growth=trend.growth,
             busy_growth=trend.busy_growth,
             verdict=verdict.judge(facts) if name != OTHER else None,
-            evidence={kind: evidence[kind] for kind in Evidence if kind in evidence},
+            evidence={kind: evidence[kind] for kind in Evidence if kind in evidence} or _NO_EVIDENCE,
             recent=min(RECENT_SECONDS, watched + self._lives.members.since),
             opened_recently=gained,
             needed_recently=trend.needed_recently,

@@ -164,7 +164,7 @@ class Members:
 
     def shed(self) -> None:
         """Let go of what the next list is not compared with."""
-        self.addresses, self.ages, self.cells, self.counters = [], [], [], []
+        self.addresses, self.ages, self.doing, self.cells, self.counters = [], [], [], [], []
         self.unused, self.standing, self.needed = [], [], Counter()
         traces = {origin: Trace(origin.mark, origin.app) for origin in self.together}
         self.traces = [traces[origin] for origin in self.origins]

@@ -68,14 +68,14 @@ class Trend:
 
     __slots__ = (
         "_busy",
+        "_lately",
         "_moments",
-        "_opened",
+        "_needed_before",
+        "_needed_lately",
         "_peaks",
-        "_recent",
         "_recent_step",
         "_step",
         "_totals",
-        "_widest",
         "busy_growth",
         "growth",
         "since",
@@ -84,11 +84,13 @@ class Trend:
     def __init__(self, moments: Moments) -> None:
         self.since = moments.told[-1]
         self._moments = moments
-        self._totals, self._busy, self._widest = array("I"), array("I"), array("I")
-        self._opened = array("Q")  # this and the widest of the last minutes only
+        self._totals, self._busy = array("I"), array("I")
+        self._lately = array("Q")  # of the last minutes: the widest instance and all that came, in turn
         self._peaks = array("I")  # of one step each, the last one that of `_step`
         self._step = -1
-        self._recent = (0, 0)  # the highest of the five minutes before these, and of these
+        self._needed_before = self._needed_lately = (
+            0  # the most, in the five minutes before these and in these
+        )
         self._recent_step = -1
         self.growth: Mapping[Window, float] = {}
         self.busy_growth: Mapping[Window, float] = {}
@@ -98,17 +100,13 @@ class Trend:
         now, needed = self._moments.told[-1], sample.needed
         self._note_peak(needed, int(now // _PEAK_STEP_SECONDS))
         self._note_recent(needed, int(now // RECENT_SECONDS))
-        kept, lately = len(self._moments.told), min(len(self._moments.told), _RECENT_SAMPLES)
-        for column, value, most in (
-            (self._totals, sample.total, kept),
-            (self._busy, needed, kept),
-            (self._widest, sample.widest, lately),
-            (self._opened, sample.opened, lately),
-        ):
-            if replaces and column:
-                column.pop()
-            column.append(value)
-            del column[:-most]
+        kept = len(self._moments.told)
+        if replaces and self._totals:
+            del self._totals[-1:], self._busy[-1:], self._lately[-2:]
+        self._totals.append(sample.total)
+        self._busy.append(needed)
+        self._lately.extend((sample.widest, sample.opened))
+        del self._totals[:-kept], self._busy[:-kept], self._lately[: -2 * min(kept, _RECENT_SAMPLES)]
         self.growth = self._growth(self._totals, now, self.growth)
         self.busy_growth = self._growth(self._busy, now, self.busy_growth)
 
@@ -147,11 +145,10 @@ class Trend:
         self._step = step
 
     def _note_recent(self, needed: int, step: int) -> None:
-        before, present = self._recent
         if step != self._recent_step:
-            before, present = present if step == self._recent_step + 1 else 0, 0
-            self._recent_step = step
-        self._recent = before, max(present, needed)
+            self._needed_before = self._needed_lately if step == self._recent_step + 1 else 0
+            self._needed_lately, self._recent_step = 0, step
+        self._needed_lately = max(self._needed_lately, needed)
 
     @property
     def samples(self) -> int:
@@ -171,7 +168,7 @@ class Trend:
     @property
     def needed_recently(self) -> int:
         """The most that were in use in one list of the last five to ten minutes."""
-        return max(self._recent)
+        return max(self._needed_before, self._needed_lately)
 
     @property
     def grows(self) -> bool:
@@ -189,16 +186,18 @@ class Trend:
     @property
     def widest_growth(self) -> Mapping[Window, float]:
         """Growth of the widest instance, over the shortest window."""
-        times = self._times[-len(self._widest) :]
+        widest = self._lately[::2]
+        times = self._times[-len(widest) :]
         if times[-1] - times[0] < Window.SHORT.seconds / 2 or len(times) == 1:
             return {}
-        return {Window.SHORT: slope(times, self._widest)}
+        return {Window.SHORT: slope(times, widest)}
 
     def opened_since(self, moment: float) -> int:
         """How many connections came since a moment of the last minutes, as far as lists saw them."""
         times = self._times
         first = bisect_left(times, moment) - len(times)
-        return self._opened[-1] - self._opened[max(first, -len(self._opened))] if first < 0 else 0
+        opened = self._lately[1::2]
+        return opened[-1] - opened[max(first, -len(opened))] if first < 0 else 0
 
 
 class Trends:
