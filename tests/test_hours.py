@@ -9,7 +9,7 @@ from tests.hours import pass_hours_alone
 _KB = 1000
 
 
-@pytest.mark.parametrize(("apps", "most"), [(20, 180 * _KB), (0, 75 * _KB)])
+@pytest.mark.parametrize(("apps", "most"), [(20, 150 * _KB), (0, 75 * _KB)])
 def test_a_target_costs_no_more_than_this_after_six_hours(apps: int, most: int, tmp_path: Path) -> None:
     after = pass_hours_alone(tmp_path, 6, apps=apps)
     assert (after.failures, after.named) == (0, apps)

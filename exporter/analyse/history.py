@@ -59,8 +59,8 @@ class History:
     def apps_by_id(self) -> Iterator[tuple[bytes, str]]:
         """The client ids of the newest list, each with the label of its app."""
         members = self._lives.members
-        for client, origin in zip(members.ids, members.traces, strict=True):
-            yield client, self.bounds.label(origin.app.name)
+        for client, app in zip(members.ids, members.apps, strict=True):
+            yield client, self.bounds.label(app)
 
     def take(self, tally: Tally, info: ServerInfo, ours: int, now: float) -> Iterator[None]:
         """Take the next list, made at a moment (monotonic), in short steps; `ours` are our new connections.

@@ -4,10 +4,11 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from exporter.analyse.apps import clean_label, host_of
 from exporter.analyse.lives import Lives
-from exporter.analyse.members import Members, Origin, Trace
+from exporter.analyse.members import Members, Origin
 from exporter.limits import INSTANCES_SHOWN, SAMPLES_SHOWN
 from exporter.verdicts import Instance
 
@@ -45,8 +46,9 @@ class Instances:
             for app, origins in by_app.items()
         }
         shown = {origin.mark for origins in chosen.values() for origin in origins}
-        came = Counter(mark for mark in _marks(lives.members.origins, lives.came) if mark in shown)
-        gone = Counter(mark for mark in _marks(lives.before.traces, lives.gone) if mark in shown)
+        origins, marks = lives.members.origins, lives.before.marks
+        came = Counter(origins[position].mark for position in lives.came)
+        gone = Counter(marks[position] for position in lives.gone)
         self._rates = {mark: self._rates.get(mark) or _Rate() for mark in shown}
         if lives.before.ids and lives.members.since > 0:
             for mark, rate in self._rates.items():
@@ -82,8 +84,10 @@ class Instances:
         )
 
 
-def _marks(traces: Sequence[Trace], positions: Iterable[int]) -> Iterable[int]:
-    return (traces[position].mark for position in positions)
+@lru_cache(256)
+def _shared(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Most instances say the same."""
+    return words
 
 
 def _most(counted: Iterable[tuple[str, int]]) -> tuple[str, ...]:
@@ -91,7 +95,7 @@ def _most(counted: Iterable[tuple[str, int]]) -> tuple[str, ...]:
     counts: Counter[str] = Counter()
     for word, number in counted:
         counts[word] += number
-    return tuple(word for word, _ in counts.most_common(_WORDS_SHOWN))
+    return _shared(tuple(word for word, _ in counts.most_common(_WORDS_SHOWN)))
 
 
 def _sample(members: Members, position: int) -> bytes:

@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from exporter.analyse.members import Members, Trace
+from exporter.analyse.members import Members
 from exporter.limits import PAUSES_REMEMBERED
 from exporter.parse.clients import read_counters
 
@@ -39,7 +39,7 @@ class Lives:
         self.moment = 0
         self._at: dict[bytes, int] = {}
         self._newborn: frozenset[bytes] = frozenset()
-        self._closed_after: dict[Trace, list[int]] = {}
+        self._closed_after: dict[tuple[int, str], list[int]] = {}  # by mark and app
         # Of those whose last command was no work: when they worked, whether they ever did, their counters.
         self._idlers: dict[bytes, tuple[int, bool, bytes]] = {}
         # By app, how many connections came back after each step of patience: of late, and before that.
@@ -77,7 +77,7 @@ class Lives:
     @property
     def apps(self) -> list[str]:
         """The app of each connection of the newest list."""
-        return [trace.app.name for trace in self.members.traces]
+        return self.members.apps
 
     @property
     def apps_that_came(self) -> list[str]:
@@ -87,7 +87,7 @@ class Lives:
     @property
     def apps_that_went(self) -> list[str]:
         """The app of each connection that went."""
-        return [self.before.traces[position].app.name for position in self.gone]
+        return [self.before.apps[position] for position in self.gone]
 
     @property
     def newborn(self) -> int:
@@ -97,8 +97,8 @@ class Lives:
     def closed_after(self, label: Callable[[str], str]) -> dict[str, list[int]]:
         """By the label of the app, the pauses (seconds) after which quiet connections were closed."""
         by_label: dict[str, list[int]] = {}
-        for origin, pauses in self._closed_after.items():
-            by_label.setdefault(label(origin.app.name), []).extend(pauses)
+        for (_, app), pauses in self._closed_after.items():
+            by_label.setdefault(label(app), []).extend(pauses)
         return by_label
 
     def last_command(self, position: int) -> int:
@@ -175,7 +175,7 @@ class Lives:
                 here = at.get(ids[position])
                 if here is not None and used[here] > used_before[position] + 1:
                     pause = moment_before - used_before[position]
-                    self._note(self._returns, before.traces[position].app.name, pause)
+                    self._note(self._returns, before.apps[position], pause)
         yield
 
     def _note_closings(self, used_before: Sequence[int], moment_before: int) -> None:
@@ -190,18 +190,19 @@ class Lives:
         for position in self.gone:
             pause = moment_before - used_before[position]
             if pause >= 0:  # those that wait or listen never rest
-                self._closed_after.setdefault(before.traces[position], []).append(pause)
+                of = before.marks[position], before.apps[position]
+                self._closed_after.setdefault(of, []).append(pause)
         if not self._closed_after:
             return
         staying = {origin.mark for origin in self.members.together}
-        for origin, pauses in self._closed_after.items():
-            if origin.mark in staying:
+        for (mark, app), pauses in self._closed_after.items():
+            if mark in staying:
                 told = [pause for pause in pauses if pause < longest - self.members.since - _SLACK_SECONDS]
                 noted = [pause for pause in sorted(told)[-_CLOSINGS_NOTED:] if pause >= PATIENCE[0]]
                 for pause in noted:
-                    self._note(self._closings, origin.app.name, pause)
+                    self._note(self._closings, app, pause)
                 if noted:
-                    self._closings[origin.app.name][_LISTS] += 1
+                    self._closings[app][_LISTS] += 1
 
     @staticmethod
     def _note(kept: dict[str, Counter[int]], app: str, pause: int) -> None:

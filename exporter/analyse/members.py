@@ -1,5 +1,6 @@
 """Who was in a list, client by client: what leaks are found in, and what the next list is compared with."""
 
+from array import array
 from collections import Counter
 from collections.abc import Sequence
 
@@ -14,7 +15,6 @@ from exporter.parse.clients import read_seconds
 Doing = tuple[int, int, int | None, bytes, int, int]
 RECENTLY, ALWAYS = 1, 2
 NEVER_RESTS = -(2**40)
-_NONE: list[int] = []
 _WORKING = frozenset([ACTIVE, IDLE, STALE, HELD, BLOCKED])
 
 # Name, place (an address without its port), and user with library, as the server wrote them.
@@ -54,28 +54,19 @@ class AppCounts:
         )
 
 
-class Trace:
-    """What is kept of an origin when the next list comes: its app, and a hash that tells it from others."""
-
-    __slots__ = ("app", "mark")
-
-    def __init__(self, mark: int, app: AppCounts) -> None:
-        self.mark = mark
-        self.app = app
-
-
-class Origin(Trace):
+class Origin:
     """The connections of a list that share name, place and caller, by their positions: mostly one process.
 
     Those that are newborn have not had the time to say their name.
     """
 
-    __slots__ = ("caller", "is_newborn", "key", "positions")
+    __slots__ = ("app", "caller", "is_newborn", "key", "mark", "positions")
 
     def __init__(self, key: OriginKey, caller: Caller, app: AppCounts, *, is_newborn: bool = False) -> None:
-        super().__init__(hash(key), app)
         self.key = key
+        self.mark = hash(key)  # what is kept of it when the next list comes
         self.caller = caller
+        self.app = app
         self.is_newborn = is_newborn
         self.positions: list[int] = []
 
@@ -105,7 +96,8 @@ class Members:
         self.addresses: list[bytes] = []
         self.ages: list[bytes] = []
         self.origins: list[Origin] = []
-        self.traces: list[Trace] = []
+        self.apps: list[str] = []  # this and the marks: of the origins, when those are gone
+        self.marks = array("q")
         self.doing: list[Doing] = []
         self.cells: list[Cell] = []
         self.counters: list[bytes] = []
@@ -166,8 +158,6 @@ class Members:
         """Let go of what the next list is not compared with."""
         self.addresses, self.ages, self.doing, self.cells, self.counters = [], [], [], [], []
         self.unused, self.standing, self.needed = [], [], Counter()
-        traces = {origin: Trace(origin.mark, origin.app) for origin in self.together}
-        self.traces = [traces[origin] for origin in self.origins]
-        for origin in self.together:
-            origin.app.states = _NONE
+        self.apps = [origin.app.name for origin in self.origins]
+        self.marks = array("q", [origin.mark for origin in self.origins])
         self.origins, self.together = [], ()
